@@ -1,0 +1,51 @@
+# What a user types. PYTHON, HOST and PORT may be set: make serve PORT=9000
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
+# Every version comes from constraints.txt, so that two machines get the same.
+INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+serve: .venv/.serve ## start the gateway with the models that ship with it
+	@HOLOFOIL_HOST=$(HOST) HOLOFOIL_PORT=$(PORT) .venv/bin/holofoil-gateway
+
+test: .venv/.dev ## every fast test
+	@.venv/bin/pytest
+
+check: .venv/.dev ## ruff, pyright, import rules
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+
+format: .venv/.dev ## let ruff format and mend what it can
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+lock: .venv/.dev ## write constraints.txt anew from pyproject.toml
+	$(PIP) install uv
+	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
+
+clean: ## remove what make made
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv || (rm -rf .venv; echo "Python cannot make a virtual environment: on Debian, apt install python3-venv"; exit 1)
+
+.venv/.serve: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing the gateway with TensorFlow into .venv (once, about 600 MB)"
+	@$(INSTALL) ".[embedded]"
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing training and the development tools into .venv (once)"
+	@$(INSTALL) ".[dev]"
+	@touch $@ .venv/.serve

@@ -1,0 +1,38 @@
+"""The words that training and serving share: models, signatures and tensors. Imports nothing.
+
+The contract itself is the exported pair of SavedModels; this room only names its parts.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One callable of a SavedModel, with the names of its tensors."""
+
+    model: str  # the SavedModel's folder in the store, and TF Serving's model name
+    name: str
+    input: str
+    outputs: tuple[str, ...]
+
+
+# noise float32 (n, z) -> cards uint8 (n, height, width, 3)
+GENERATE = Signature("generator", "generate", "noise", ("cards",))
+
+# cards uint8 (n, height, width, 3) -> three float32 (n,):
+# the raw critic, P(real) calibrated at export in [0, 1], share of held-out real cards that score lower in [0, 100]
+SCORE = Signature("discriminator", "score", "cards", ("logit", "probability", "percentile"))
+
+# Both models: index int32 (n,) -> string (n,), each the model card as JSON.
+# It takes rows because a signature without inputs fails when TF Serving batches.
+DESCRIBE_NAME = "describe"
+DESCRIBE_INPUT = "index"
+DESCRIBE_OUTPUT = "card"
+
+MODELS = (GENERATE.model, SCORE.model)
+
+MAX_ROWS = 16
+"""Most cards in one request."""
+
+BATCH_SIZES = (1, 2, 4, 8, 16)
+"""Batch sizes a model is warmed up for; the last is MAX_ROWS."""

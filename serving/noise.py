@@ -1,0 +1,17 @@
+"""Noise rows that depend on nothing but their own seed, so that a card can be drawn again."""
+
+import numpy as np
+
+from serving.backend import Noise
+
+SEEDS = 2**32
+
+
+def draw(seed: int, n: int, size: int, truncation: float = 1.0) -> Noise:
+    """Return n rows of normal noise, float32 (n, size).
+
+    Row i comes from (seed + i) mod 2**32 alone: card i of a request is card 0 of a request with seed + i.
+    Truncation scales the rows: below 1 the cards are more typical, above 1 wilder, 1 is what training saw.
+    """
+    rows = [np.random.Generator(np.random.Philox((seed + i) % SEEDS)).standard_normal(size) for i in range(n)]
+    return (truncation * np.stack(rows)).astype(np.float32)
