@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lock clean
+.PHONY: help serve test check train browser deploy-test bench-training bench-start format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,9 +25,27 @@ check: .venv/.dev ## ruff, pyright, import rules
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
 
+train: .venv/.training ## install what training needs, and say how to go on
+	@.venv/bin/holofoil --help
+
+browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install chromium chromium-driver)
+	.venv/bin/pytest -m browser
+
+deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
+	.venv/bin/python -m tests.deploy.up
+
+bench-training: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
+	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)
+
+bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
+	.venv/bin/python -m tests.benchmarks.gateway_start
+
 format: .venv/.dev ## let ruff format and mend what it can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+descriptors: .venv/.dev ## write serving/tfserving.desc anew from tensorflow-serving-api
+	.venv/bin/python -m tests.contract.make_descriptors
 
 lock: .venv/.dev ## write constraints.txt anew from pyproject.toml
 	$(PIP) install uv
@@ -45,7 +63,12 @@ clean: ## remove what make made
 	@$(INSTALL) ".[embedded]"
 	@touch $@
 
+.venv/.training: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing training into .venv (once)"
+	@$(INSTALL) ".[training]"
+	@touch $@ .venv/.serve
+
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing training and the development tools into .venv (once)"
 	@$(INSTALL) ".[dev]"
-	@touch $@ .venv/.serve
+	@touch $@ .venv/.serve .venv/.training

@@ -1,0 +1,182 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import dataset, train
+from training.config import configure
+from training.dataset import Dataset
+from training.models import Networks, to_pixels
+from training.run import BadRun, Run, grid
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Forty plain cards of different colours, prepared."""
+    from PIL import Image
+
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    for number in range(40):
+        colour = tuple(np.random.default_rng(number).integers(0, 256, 3).tolist())
+        Image.new("RGB", (40, 56), colour).save(folder / f"{number}.png")
+    dataset.prepare(folder, tmp_path / "data", 56, 40)
+    return tmp_path / "data"
+
+
+def weights(run: Run) -> list[np.ndarray]:
+    networks = Networks.build(run.config)
+    run.restore(networks)
+    return [weight for network in networks.parts().values() for weight in network.get_weights()]
+
+
+def equal(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def steps(run: Run) -> list[dict]:
+    return [json.loads(line) for line in run.metrics.read_text().splitlines()]
+
+
+def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, tmp_path):
+    options = {"batch": 8, "augment": 0.5}
+    unbroken = train.start(data, tmp_path / "unbroken", "tiny", images=32, **options)
+    train.start(data, tmp_path / "broken", "tiny", images=16, **options)
+    resumed = train.resume(data, tmp_path / "broken", images=32)
+    assert equal(weights(unbroken), weights(resumed))
+
+
+def test_the_same_seed_repeats_a_run_and_another_does_not(data, tmp_path):
+    first, again, other = (
+        train.start(data, tmp_path / name, "tiny", images=16, seed=seed)
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert equal(weights(first), weights(again))
+    assert not equal(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "posted"])
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "hinge"])
+def test_a_step_moves_both_networks_and_the_average(preset, loss):
+    config = configure("tiny", 56, 40, loss=loss, r1=1.0, r2=1.0, augment=0.5)
+    if preset == "posted":
+        config = replace(configure("seed", 64, 64), batch=8)
+    networks = Networks.build(config)
+    step, _ = train.train_step(config, networks)
+    before = {name: network.get_weights() for name, network in networks.parts().items()}
+    cards = tf.zeros((8, config.height, config.width, 3), tf.uint8)
+    metrics = step(cards, tf.constant(0, tf.int64))
+    for name, network in networks.parts().items():
+        moved = [
+            not np.array_equal(weight, old)
+            for weight, old in zip(network.get_weights(), before[name], strict=True)
+        ]
+        assert any(moved), name
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_each_optimizer_moves_its_own_network_only():
+    config = configure("tiny", 56, 40, learning_rate=0.0, augment=0.0)
+    networks = Networks.build(config)
+    step, optimizers = train.train_step(config, networks)
+    optimizers["discriminator"].learning_rate = 1e-3
+    before = networks.generator.trainable_variables[0].numpy(), networks.discriminator.get_weights()
+    step(tf.zeros((8, 56, 40, 3), tf.uint8), tf.constant(0, tf.int64))
+    np.testing.assert_array_equal(before[0], networks.generator.trainable_variables[0])
+    assert not equal(before[1], networks.discriminator.get_weights())
+
+
+def test_one_card_is_learnt_by_heart(tmp_path):
+    card = np.zeros((56, 40, 3), np.uint8)
+    card[:28, :, 0] = 255  # red above, blue below
+    card[28:, :, 2] = 255
+    config = configure("tiny", 56, 40, learning_rate=2e-3, augment=0.0)
+    networks = Networks.build(config)
+    step, _ = train.train_step(config, networks)
+    batch = tf.constant(np.repeat(card[None], 8, axis=0))
+    for index in range(300):
+        step(batch, tf.constant(index, tf.int64))
+    drawn = to_pixels(networks.average(tf.random.stateless_normal((8, 16), [1, 1]), training=False)).numpy()
+    assert np.abs(drawn.astype(int) - card).mean() < 25
+
+
+def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=64, sample_every=32, checkpoint_every=32)
+    assert [path.name for path in sorted(run.samples.iterdir())] == ["000000032.png", "000000064.png"]
+    last = steps(run)[-1]
+    assert last["images"] == 64
+    assert {"d_loss", "g_loss", "penalty", "relativistic_accuracy", "images_per_second"} <= last.keys()
+    assert tf.train.latest_checkpoint(run.checkpoints).endswith("ckpt-8")
+
+
+def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=96)
+    run.log({"step": 999, "images": 7992})  # written after the last checkpoint by a run that was killed
+    train.resume(data, tmp_path / "run", images=192)
+    logged = [line["step"] for line in steps(run)]
+    assert logged == sorted(set(logged))
+    assert logged[-1] == 24
+
+
+def test_a_run_is_not_overwritten_and_not_invented(data, tmp_path):
+    train.start(data, tmp_path / "run", "tiny", images=8)
+    with pytest.raises(BadRun, match="--resume"):
+        train.start(data, tmp_path / "run", "tiny", images=8)
+    with pytest.raises(BadRun, match="holds no run"):
+        train.resume(data, tmp_path / "other")
+
+
+def test_a_run_is_not_resumed_on_other_cards(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=8)
+    other = Dataset(np.zeros((20, 56, 40, 3), np.uint8), np.arange(18), np.arange(18, 20), "another")
+    with pytest.raises(BadRun, match="other cards"):
+        run.refuse_other_data(other)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    good = weights(run)
+    run.save_config(replace(run.config, r1=1e38))
+    with pytest.raises(train.Diverged, match="learning rate"):
+        train.resume(data, tmp_path / "run", images=800)
+    assert equal(good, weights(run))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path, sent):
+    command = [sys.executable, "-m", "training", "train", str(data), str(tmp_path / "run")]
+    options = ["--preset", "tiny", "--images", "800000"]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not metrics.exists() and process.poll() is None:
+        pass_time()
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Go on: --resume" in output
+    assert "Traceback" not in output
+    run = Run.open(tmp_path / "run")
+    images = run.restore(Networks.build(run.config))
+    assert images > 0
+    train.resume(data, tmp_path / "run", images=images + 16)
+
+
+def pass_time() -> None:
+    import time
+
+    time.sleep(0.05)
+
+
+def test_a_grid_shows_every_card_in_order():
+    cards = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1) * np.ones((1, 14, 10, 3), np.uint8)
+    sheet = grid(cards, gap=2)
+    shown = [int(sheet[2 + y * 16, 2 + x * 12, 0]) for y in range(sheet.shape[0] // 16) for x in range(4)]
+    assert shown[:7] == list(range(7))

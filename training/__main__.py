@@ -1,0 +1,108 @@
+"""The command line, `holofoil` or `python -m training`: no logic."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from training.trouble import Trouble
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+def sample_cards(out: Folder, count: int = 1000, seed: int = 0) -> None:
+    """Draw trading cards to train on, so that a first run needs no pictures of your own.
+
+    Args:
+        out: Folder to write the cards into.
+        count: How many.
+        seed: The same seed draws the same cards.
+    """
+    from training.sample_cards import sample_cards
+
+    sample_cards(out, count, seed)
+
+
+def prepare(folder: Folder, out: Folder, size: str = "40x56") -> None:
+    """Turn a folder of pictures into a dataset.
+
+    Args:
+        folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not.
+        out: The dataset to make.
+        size: WIDTHxHEIGHT the networks will draw: 40x56 for trading cards, 64x64 for the posted networks.
+    """
+    from training.dataset import BadDataset, prepare
+
+    try:
+        width, height = (int(side) for side in size.split("x"))
+    except ValueError:
+        raise BadDataset(f"--size {size} is not WIDTHxHEIGHT, such as 40x56.") from None
+    dataset = prepare(folder, out, height, width)
+    print(f"{out}: {len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out, {size}.")
+
+
+def train(
+    data: Folder,
+    run: Folder,
+    preset: str | None = None,
+    images: int | None = None,
+    batch: int | None = None,
+    augment: float | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a generator and a discriminator.
+
+    Args:
+        data: A prepared dataset.
+        run: Folder of the run: samples, metrics and checkpoints.
+        preset: dcgan-r1 (the default), seed (the recipe that fails, as posted) or tiny (seconds).
+        images: Images to show before the run is over; the preset's own if not given.
+        batch: Images in a step; the preset's own if not given.
+        augment: Probability of each augmentation; by the number of cards if not given.
+        seed: The same seed, data and machine repeat the run; 0 if not given.
+        resume: Go on with the run as it was started; only --images may change.
+    """
+    from training import train as trainer
+    from training.config import DEFAULT, BadConfig
+
+    options = {"preset": preset, "batch": batch, "augment": augment, "seed": seed, "images": images}
+    changes = {name: value for name, value in options.items() if value is not None}
+    if not resume:
+        trainer.start(data, run, **{"preset": DEFAULT, **changes})
+    elif changes.keys() <= {"images"}:
+        trainer.resume(data, run, **changes)
+    else:
+        raise BadConfig("A resumed run keeps its configuration; with --resume only --images may change.")
+
+
+def export(run: Folder, store: Folder, data: Path | None = None) -> None:
+    """Publish a run's networks as SavedModels.
+
+    Args:
+        run: Folder of the run.
+        store: Model store; a new version appears in it whole or not at all.
+        data: The run's dataset, if it is no longer where it was at training.
+    """
+    from training.export import export
+
+    version = export(run, store, data)
+    print(f"Published version {version}. Serve it: HOLOFOIL_MODELS={store} holofoil-gateway")
+
+
+COMMANDS = {"sample-cards": sample_cards, "prepare": prepare, "train": train, "export": export}
+
+
+def main() -> None:
+    """Run one command; what the user can mend is told in one line, without a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil")
+    except Trouble as trouble:
+        sys.exit(f"holofoil: {trouble}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""A folder of pictures becomes one array of cards, with a hold-out the networks never see."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from serving.cards import FOLDER_FORMATS, BadCard, Card, decode, fit
+from training.trouble import Trouble
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+FEWEST_CARDS = 16
+HOLDOUT_SHARE = 0.075
+HOLDOUT_MOST = 1000
+
+CARDS = "cards.uint8"  # (n, height, width, 3), no header: its shape stands in the manifest
+MANIFEST = "manifest.json"
+
+
+class BadDataset(Trouble):
+    """The folder cannot be trained on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Prepared cards: one uint8 array (n, height, width, 3) on disk, and who belongs to which split."""
+
+    cards: NDArray[np.uint8]
+    train: NDArray[np.intp]  # rows of cards
+    holdout: NDArray[np.intp]  # rows never shown to either network
+    fingerprint: str  # changes when any card or its order does
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a card."""
+        return self.cards.shape[1], self.cards.shape[2]
+
+
+def prepare(folder: Path, out: Path, height: int, width: int) -> Dataset:
+    """Read every picture below a folder into a dataset at `out`, resized to (height, width).
+
+    Pictures that cannot be read are skipped and listed with their reason in the manifest and on stderr.
+    Raises BadDataset if fewer than 16 can be read, or if `out` is there already.
+    """
+    if out.exists():
+        raise BadDataset(f"{out} is there already. Choose another place or delete it first.")
+    paths = card_paths(folder)
+    staging = out.with_name(f".{out.name}.{os.getpid()}.part")
+    staging.mkdir(parents=True)
+    try:
+        manifest = write_cards(folder, paths, staging, height, width)
+        refuse_too_few(folder, manifest)
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        staging.rename(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return load(out)
+
+
+def card_paths(folder: Path) -> list[Path]:
+    """List the pictures below a folder, in an order that is the same everywhere."""
+    if not folder.is_dir():
+        raise BadDataset(f"{folder} is not a folder. Name the folder that holds your card images.")
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not paths:
+        raise BadDataset(f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.")
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, width: int) -> dict:
+    """Write all readable cards one after another; return the manifest."""
+    cards: list[dict] = []
+    skipped: list[dict] = []
+
+    def read(path: Path) -> Card | BadCard:
+        try:
+            return fit(decode(path.read_bytes(), FOLDER_FORMATS).card, height, width)
+        except BadCard as bad:
+            return bad
+        except OSError as error:
+            return BadCard("corrupt", f"The file cannot be read: {error.strerror}.")
+
+    with ThreadPoolExecutor() as pool, (staging / CARDS).open("wb") as file:
+        # Pillow decodes and resizes without holding the interpreter's lock: threads are enough.
+        for path, card in zip(
+            paths, tqdm(pool.map(read, paths), "prepare", len(paths), unit="card"), strict=True
+        ):
+            name = path.relative_to(folder).as_posix()
+            if isinstance(card, BadCard):
+                skipped.append({"file": name, "reason": str(card)})
+                tqdm.write(f"skipped {name}: {card}")
+            else:
+                file.write(card.tobytes())
+                cards.append({"file": name, "sha256": hashlib.sha256(card.tobytes()).hexdigest()})
+    held_out = holdout_hashes([card["sha256"] for card in cards])
+    for card in cards:
+        card["holdout"] = card["sha256"] in held_out
+    return {"format": 1, "height": height, "width": width, "cards": cards, "skipped": skipped}
+
+
+def holdout_hashes(hashes: list[str]) -> set[str]:
+    """Choose the contents to hold out: 7.5 % of them, at least one, at most 1,000 cards.
+
+    The lowest hashes are taken: the choice depends on the contents alone, never on names or order,
+    and a duplicate always follows its twin.
+    """
+    limit = min(max(1, round(HOLDOUT_SHARE * len(hashes))), HOLDOUT_MOST)
+    return set(sorted(hashes)[:limit])
+
+
+def refuse_too_few(folder: Path, manifest: dict) -> None:
+    """Raise BadDataset unless there are cards enough to train on."""
+    count, skipped = len(manifest["cards"]), manifest["skipped"]
+    if count >= FEWEST_CARDS:
+        return
+    reasons = "".join(f"\n  {skip['file']}: {skip['reason']}" for skip in skipped[:10])
+    raise BadDataset(
+        f"{count} readable cards under {folder}; training needs at least {FEWEST_CARDS}, better 300 or more."
+        + (f" {len(skipped)} could not be read:{reasons}" if skipped else "")
+    )
+
+
+def load(folder: Path) -> Dataset:
+    """Open what prepare wrote, mapped from disk. Raises BadDataset if it is missing or damaged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        shape = (len(manifest["cards"]), manifest["height"], manifest["width"], 3)
+        cards = np.memmap(folder / CARDS, np.uint8, "r", shape=shape)
+        held_out = np.array([card["holdout"] for card in manifest["cards"]])
+        hashes = "".join(card["sha256"] for card in manifest["cards"])
+    except FileNotFoundError:
+        raise BadDataset(
+            f"{folder} is no prepared dataset. Make one: holofoil prepare FOLDER {folder}"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadDataset(f"{folder} is damaged ({error}). Delete it and prepare the folder anew.") from None
+    fingerprint = hashlib.sha256(hashes.encode()).hexdigest()[:16]
+    return Dataset(cards, np.flatnonzero(~held_out), np.flatnonzero(held_out), fingerprint)
+
+
+def batches(dataset: Dataset, batch: int, seed: int, first: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Yield batches (batch, height, width, 3) of the training split for ever, from step `first` on.
+
+    Each pass over the data has its own order, which depends on (seed, pass) alone: a resumed run sees
+    what the unbroken run would have seen. The last, partial batch of a pass is left out.
+    """
+    steps = len(dataset.train) // batch
+    if steps == 0:
+        raise BadDataset(
+            f"{len(dataset.train)} training cards are fewer than one batch of {batch}. Lower --batch."
+        )
+    for epoch in range(first // steps, 2**63):
+        order = np.random.Generator(np.random.Philox([seed, epoch])).permutation(dataset.train)
+        start = first % steps if epoch == first // steps else 0
+        for step in range(start, steps):
+            yield dataset.cards[order[step * batch : (step + 1) * batch]]

@@ -1,0 +1,276 @@
+"""The only training loop: one compiled step for both networks, and what surrounds it."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training import dataset
+from training.augment import augment
+from training.config import DEFAULT, Config, configure
+from training.dataset import Dataset
+from training.losses import LOSSES, gradient_penalty
+from training.models import Networks, to_pixels, to_unit
+from training.run import Run
+from training.trouble import Trouble
+
+SAMPLES = 60
+LOG_EVERY = 10  # steps between two lines of metrics.jsonl
+
+Metrics = dict[str, tf.Tensor]
+Step = Callable[[tf.Tensor, tf.Tensor], Metrics]
+
+
+class Diverged(Trouble):
+    """A loss is no longer a number; the last checkpoint is from before."""
+
+
+def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, keras.optimizers.Optimizer]]:
+    """Return the optimizers and the compiled step: cards uint8 (batch, height, width, 3), index -> metrics.
+
+    All randomness comes from (config.seed, step index), so that a resumed run repeats the unbroken one.
+    """
+    loss = LOSSES[config.loss]
+    generator, discriminator = networks.generator, networks.discriminator
+    optimizers = {"generator": adam(config, generator), "discriminator": adam(config, discriminator)}
+
+    def noise(seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal((config.batch, config.noise_size), seed)
+
+    def judge(cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return discriminator(augment(cards, config.augment or 0.0, seed), training=True)
+
+    def judge_both(real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if config.mixed_batch:
+            return tuple(tf.split(judge(tf.concat([real, fake], 0), seed), 2))
+        real_seed, fake_seed = tf.unstack(tf.random.split(seed))
+        return judge(real, real_seed), judge(fake, fake_seed)
+
+    def discriminator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
+        noise_seed, judge_seed = tf.unstack(tf.random.split(seed))
+        fake = generator(noise(noise_seed), training=not config.predicted_fakes)
+        with tf.GradientTape() as tape:
+            with tf.GradientTape(persistent=True) as inputs:
+                inputs.watch([real, fake])
+                real_logits, fake_logits = judge_both(real, fake, judge_seed)
+            adversarial = loss.discriminator(real_logits, fake_logits)
+            penalty = tf.constant(0.0)
+            if config.r1:
+                penalty += config.r1 / 2 * gradient_penalty(inputs.gradient(real_logits, real))
+            if config.r2:
+                penalty += config.r2 / 2 * gradient_penalty(inputs.gradient(fake_logits, fake))
+            total = adversarial + penalty
+        update(
+            optimizers["discriminator"],
+            discriminator,
+            tape.gradient(total, discriminator.trainable_variables),
+        )
+        return {
+            "d_loss": adversarial,
+            "penalty": penalty,
+            "real_accuracy": share(real_logits > 0),
+            "fake_accuracy": share(fake_logits < 0),
+            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None, :]),
+        }
+
+    def generator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
+        noise_seed, fake_seed, real_seed = tf.unstack(tf.random.split(seed, 3))
+        real_logits = judge(real, real_seed) if loss.generator_sees_real else tf.zeros(config.batch)
+        with tf.GradientTape() as tape:
+            fake_logits = judge(generator(noise(noise_seed), training=True), fake_seed)
+            g_loss = loss.generator(real_logits, fake_logits)
+        update(optimizers["generator"], generator, tape.gradient(g_loss, generator.trainable_variables))
+        return {"g_loss": g_loss}
+
+    @tf.function(autograph=False)
+    def step(cards: tf.Tensor, index: tf.Tensor) -> Metrics:
+        seeds = tf.random.split(tf.random.fold_in(tf.constant([config.seed, 0]), index))
+        real = to_unit(cards)
+        metrics = discriminator_step(real, seeds[0]) | generator_step(real, seeds[1])
+        follow(networks, averaging_rate(config, index))
+        return metrics
+
+    return step, optimizers
+
+
+def adam(config: Config, network: keras.Model) -> keras.optimizers.Optimizer:
+    """Return an optimizer built for this network, so that tracing the step creates no variables."""
+    optimizer = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2, epsilon=1e-8)
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def update(optimizer: keras.optimizers.Optimizer, network: keras.Model, gradients: list[tf.Tensor]) -> None:
+    """Move a network's own weights, and no others: Keras' `trainable` flags decide nothing here."""
+    optimizer.apply(gradients, network.trainable_variables)
+
+
+def share(truths: tf.Tensor) -> tf.Tensor:
+    """Return the share of true entries."""
+    return tf.reduce_mean(tf.cast(truths, tf.float32))
+
+
+def averaging_rate(config: Config, index: tf.Tensor) -> tf.Tensor:
+    """Return how much of the generator enters its average at this step.
+
+    The half-life grows with the run, to a twentieth of the images seen, up to config.average_half_life.
+    """
+    if config.average_half_life == 0:
+        return tf.constant(1.0)
+    seen = tf.cast(index + 1, tf.float32) * config.batch
+    half_life = tf.minimum(seen / 20, float(config.average_half_life))
+    return 1.0 - 0.5 ** (config.batch / half_life)
+
+
+def follow(networks: Networks, rate: tf.Tensor) -> None:
+    """Move the average towards the generator, its normalisation statistics included."""
+    for mean, weight in zip(networks.average.weights, networks.generator.weights, strict=True):
+        mean.assign_add(rate * (weight - mean))
+
+
+def start(data: Path, folder: Path, preset: str = DEFAULT, **changes: object) -> Run:
+    """Train a preset, with some fields changed, until config.images real cards were shown.
+
+    Ctrl-C or SIGTERM ends it with a checkpoint. Raises BadConfig, BadDataset, BadRun or Diverged.
+    """
+    cards = dataset.load(data)
+    config = configure(preset, *cards.size, **changes)
+    config = replace(config, augment=augmentation(config, len(cards.train)))
+    run = Run.create(folder, config, data, cards.fingerprint)
+    train(config, run, cards)
+    return run
+
+
+def resume(data: Path, folder: Path, images: int | None = None) -> Run:
+    """Go on with a run as if it had never stopped; `images` moves its end.
+
+    Raises BadRun if there is no run in the folder or the data are not those it was started on.
+    """
+    cards = dataset.load(data)
+    run = Run.open(folder)
+    run.refuse_other_data(cards)
+    if images is not None:
+        run.save_config(replace(run.config, images=images))
+    train(run.config, run, cards)
+    return run
+
+
+def train(config: Config, run: Run, cards: Dataset) -> None:
+    """Train from the run's newest checkpoint, or from the start."""
+    networks = Networks.build(config)
+    step, optimizers = train_step(config, networks)
+    done = tf.Variable(0, dtype=tf.int64)
+    manager = run.manager(
+        **networks.parts(),
+        generator_optimizer=optimizers["generator"],
+        discriminator_optimizer=optimizers["discriminator"],
+        done=done,
+    )
+    if manager.latest_checkpoint:
+        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+    run.forget_after(int(done))
+    loop(config, run, networks, cards, step, manager, done)
+
+
+def augmentation(config: Config, cards: int) -> float:
+    """Choose the probability of augmentation where the config leaves it open: small folders need it."""
+    if config.augment is not None:
+        return config.augment
+    return 0.3 if cards < 2000 else 0.0
+
+
+def loop(
+    config: Config,
+    run: Run,
+    networks: Networks,
+    cards: Dataset,
+    step: Step,
+    manager: tf.train.CheckpointManager,
+    done: tf.Variable,
+) -> None:
+    """Run the steps from `done` on, with log, samples, checkpoints and a clean end."""
+    first, last = int(done), math.ceil(config.images / config.batch)
+    noise = tf.random.stateless_normal((SAMPLES, config.noise_size), [config.seed, 1])
+    source = dataset.batches(cards, config.batch, config.seed, first)
+    bar = tqdm(total=last * config.batch, initial=first * config.batch, unit="img", desc=config.preset)
+    started = time.monotonic()
+    with stopping() as stopped, bar:
+        for index in range(first, last):
+            metrics = step(tf.constant(next(source)), tf.constant(index, tf.int64))
+            done.assign(index + 1)
+            seen = (index + 1) * config.batch
+            bar.update(config.batch)
+            if index % LOG_EVERY == 0 or index + 1 == last:
+                values = finite(metrics, seen)
+                rate = (index + 1 - first) * config.batch / (time.monotonic() - started)
+                run.log({"step": index + 1, "images": seen} | values | {"images_per_second": round(rate, 2)})
+                bar.set_postfix_str(summary(values))
+            if due(seen, config.sample_every, config.batch) or index + 1 == last:
+                run.save_sample(seen, draw(networks.average, noise))
+            stop = stopped()
+            if due(seen, config.checkpoint_every, config.batch) or index + 1 == last or stop:
+                finite(metrics, seen)
+                manager.save(index + 1)
+            if stop:
+                tqdm.write(f"Stopped at {seen:,} images with a checkpoint. Go on: --resume")
+                return
+
+
+def due(seen: int, every: int, batch: int) -> bool:
+    """Tell whether the last batch passed a multiple of `every` images."""
+    return seen // every != (seen - batch) // every
+
+
+def finite(metrics: Metrics, seen: int) -> dict[str, float]:
+    """Return the metrics as numbers; raise Diverged if one is none."""
+    values = {name: float(value) for name, value in metrics.items()}
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise Diverged(
+            f"{', '.join(broken)} stopped being a number by image {seen:,}. The last checkpoint is from "
+            "before: resume from it, and if it happens again start a run with half the learning rate."
+        )
+    return values
+
+
+def summary(values: dict[str, float]) -> str:
+    """Say in one line how the game stands."""
+    return (
+        f"D {values['d_loss']:.3f} G {values['g_loss']:.2f} "
+        f"right real {values['real_accuracy']:.2f} fake {values['fake_accuracy']:.2f} "
+        f"relativistic {values['relativistic_accuracy']:.2f}"
+    )
+
+
+def draw(generator: keras.Model, noise: tf.Tensor) -> NDArray[np.uint8]:
+    """Draw cards (n, height, width, 3) as the exported model will."""
+    return to_pixels(generator(noise, training=False)).numpy()
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that the loop asks after each step.
+
+    A second Ctrl-C is not caught: it ends the program at once.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, previous[signal.SIGINT])
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
