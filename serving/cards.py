@@ -6,6 +6,7 @@ from another resize, orientation, alpha or colour rule than training had.
 
 import io
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,28 @@ MAX_PIXELS = 16_000_000
 MIN_SIDE = 8
 
 # Everything Pillow 13 was seen to raise on damaged files.
-UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, IndexError, KeyError, MemoryError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+# Pillow warns above 89 megapixels and raises above 179; whoever turns warnings into errors sees both raised.
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+# Of files that were PNG, JPEG or WebP before something happened to them.
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+DAMAGED = "The image is damaged or cut short. Save or download it again."
+
+ORIENTATION = 0x0112  # the EXIF tag
+TURNED = range(2, 9)  # its values that mean anything but upright
 
 BadCardCode = Literal["empty", "unsupported", "corrupt", "animated", "dimensions"]
 
@@ -56,21 +78,21 @@ def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS) -> Picture:
     names = ", ".join(formats)
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError:
+    except BOMBS:
         raise BadCard("dimensions", f"The image has more than {MAX_PIXELS:,} pixels. Shrink it.") from None
     except UNREADABLE:
-        raise BadCard("unsupported", f"The file is not an image in one of these formats: {names}.") from None
+        if data.startswith(BEGINNINGS):
+            raise BadCard("corrupt", DAMAGED) from None
+        raise BadCard("unsupported", f"The file is none of {names}. Save it as one of them.") from None
     with image:
         check_size(*image.size)
-        if getattr(image, "is_animated", False):
-            raise BadCard("animated", "The image is animated. Send one still frame.")
         try:
+            if getattr(image, "is_animated", False):
+                raise BadCard("animated", "The image is animated. Send one still frame.")
             image.load()
             return upright_rgb(image)
         except UNREADABLE:
-            raise BadCard(
-                "corrupt", "The image is damaged or cut short. Save or download it again."
-            ) from None
+            raise BadCard("corrupt", DAMAGED) from None
 
 
 def check_size(width: int, height: int) -> None:
@@ -88,8 +110,9 @@ def check_size(width: int, height: int) -> None:
 def upright_rgb(image: Image.Image) -> Picture:
     """Turn a loaded image the right way up, onto white, into 8-bit RGB."""
     applied: list[str] = []
-    picture = ImageOps.exif_transpose(image)
-    if image.getexif().get(0x0112, 1) != 1:  # Orientation
+    picture = image
+    if image.getexif().get(ORIENTATION) in TURNED:
+        picture = ImageOps.exif_transpose(image)
         applied.append("exif_orientation")
     if picture.mode.startswith("I;16") or picture.mode == "I":
         # convert("RGB") clips 16 bits to 255, so that every value above it turns white.
@@ -104,7 +127,7 @@ def upright_rgb(image: Image.Image) -> Picture:
         applied.append("alpha_on_white")
     elif picture.mode != "RGB":
         applied.append("colour_to_rgb")
-    rgb = np.asarray(picture.convert("RGB"))
+    rgb = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     return Picture(rgb, (image.format or "").lower(), tuple(applied))
 
 
@@ -113,7 +136,7 @@ def fit(card: Card, height: int, width: int) -> Card:
     if card.shape[:2] == (height, width):
         return card
     image = Image.fromarray(card)
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def encode(card: Card, format: Format = "png", quality: int = 90) -> bytes:

@@ -20,7 +20,8 @@ class Signature:
 GENERATE = Signature("generator", "generate", "noise", ("cards",))
 
 # cards uint8 (n, height, width, 3) -> three float32 (n,):
-# the raw critic, P(real) calibrated at export in [0, 1], share of held-out real cards that score lower in [0, 100]
+# the raw critic; P(real), calibrated at export, in [0, 1]; the share of held-out real cards
+# that score lower, in [0, 100]
 SCORE = Signature("discriminator", "score", "cards", ("logit", "probability", "percentile"))
 
 # Both models: index int32 (n,) -> string (n,), each the model card as JSON.

@@ -1,0 +1,67 @@
+"""What every answer carries: its request's id, strict headers, and a problem where the code failed."""
+
+import logging
+import re
+import secrets
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.problems import internal
+
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; object-src 'none'"
+    ),
+}
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+logger = logging.getLogger(__name__)
+
+
+def request_id(headers: Headers) -> str:
+    """Take the client's X-Request-ID where it is harmless to repeat, or make one."""
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+
+
+class Envelope:
+    """Pure ASGI, outermost: puts scope["state"]["request_id"] in and headers out; answers where code failed.
+
+    Not a BaseHTTPMiddleware: those hide that the client has gone, and cost more than all else here.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request inside its envelope."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        name = request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = name
+        started = False
+
+        async def send_enveloped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers.update(ALWAYS)
+                headers["X-Request-ID"] = name
+                # no-cache lets browsers keep the page's files, but ask whether they are still right.
+                headers.setdefault("Cache-Control", "no-store" if scope["method"] == "POST" else "no-cache")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_enveloped)
+        except Exception:
+            logger.exception("%s: the request failed", name)
+            if started:
+                raise
+            await internal(name)(scope, receive, send_enveloped)

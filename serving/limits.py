@@ -1,0 +1,71 @@
+"""The first thing a request meets: how large its body may be and how long it may take to come."""
+
+import asyncio
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.problems import BODY_TIMEOUT, TOO_LARGE, Refusal, answer
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request announces a body, by its length or as chunks."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+class BodyGuard:
+    """Pure ASGI: refuses bodies that are announced or counted above a limit in bytes, or slower than timeout.
+
+    The limit is also counted, since chunks announce nothing. An answer that goes out before the body is
+    in closes the connection: otherwise the server would read and throw away the rest for as long as it comes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, timeout: float) -> None:
+        self.app = app
+        self.limit = limit
+        self.timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request behind the guard."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        deadline = asyncio.get_running_loop().time() + self.timeout
+        pending = has_body(headers)
+        received = 0
+
+        async def receive_guarded() -> Message:
+            nonlocal pending, received
+            if not pending:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal(
+                    BODY_TIMEOUT,
+                    f"The body was not complete after {self.timeout:g} s. Send less, or over a faster line.",
+                ) from None
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self.limit:
+                    raise self.too_large()
+                pending = message.get("more_body", False)
+            return message
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start" and pending:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.limit:
+            refused = answer(self.too_large(), scope["state"]["request_id"])
+            await refused(scope, receive, send_guarded)
+            return
+        await self.app(scope, receive_guarded, send_guarded)
+
+    def too_large(self) -> Refusal:
+        """Refuse a body above the limit."""
+        return Refusal(TOO_LARGE, f"A body may have {self.limit:,} bytes. Send fewer or smaller files.")

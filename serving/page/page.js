@@ -1,0 +1,256 @@
+// The page's whole behaviour: draw 16 cards, look at one, score pictures, and say in words what went wrong.
+
+const CARDS = 16;
+const RETRY = 2000; // milliseconds between questions to models that are not ready
+
+const element = (id) => document.getElementById(id);
+const cards = element("cards");
+let shown = null; // the card in the dialog: { url, name }
+let retry = 0; // the timer of the next question to models that are not ready
+
+// Asks the gateway, and throws an Error in the problem's own words where it refuses.
+async function ask(address, options) {
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch {
+    throw new Error("The gateway cannot be reached, or it closed the connection. Is it running?");
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer) return answer;
+  const error = new Error(answer?.detail ?? `The gateway answered ${response.status} without a reason.`);
+  error.status = response.status;
+  throw error;
+}
+
+function say(id, error) {
+  element(id).hidden = !error;
+  element(id).textContent = error?.message ?? "";
+}
+
+// --- Readiness -------------------------------------------------------------------------------------
+
+async function watch() {
+  const status = element("status");
+  try {
+    const { version, width, height } = await ask("/readyz");
+    status.className = "status ready";
+    status.textContent = `Models of version ${version}, ${width}×${height}`;
+    if (!cards.querySelector("img")) drawFromAddress();
+  } catch (error) {
+    status.className = "status waiting";
+    status.textContent = `Not ready, trying again. ${error.message}`;
+    watchSoon();
+  }
+}
+
+function watchSoon() {
+  clearTimeout(retry);
+  retry = setTimeout(watch, RETRY);
+}
+
+// --- Drawing ---------------------------------------------------------------------------------------
+
+function blanks() {
+  cards.replaceChildren(...Array.from({ length: CARDS }, () => {
+    const item = document.createElement("li");
+    const blank = document.createElement("div");
+    blank.className = "blank";
+    const number = document.createElement("span");
+    number.className = "number";
+    item.append(blank, number);
+    return item;
+  }));
+}
+
+function cardItem(card, truncation) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "card";
+  button.title = "Look closer";
+  const image = document.createElement("img");
+  image.src = `data:${card.media_type};base64,${card.b64_json}`;
+  image.alt = `Card with seed ${card.seed}`;
+  image.width = card.width;
+  image.height = card.height;
+  const number = document.createElement("span");
+  number.className = "number";
+  number.textContent = card.seed;
+  button.append(image, number);
+  button.addEventListener("click", () => look(card, truncation, image.src));
+  item.append(button);
+  return item;
+}
+
+async function draw(request) {
+  element("generate").disabled = true;
+  cards.setAttribute("aria-busy", "true");
+  try {
+    const drawing = await ask("/generate", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify({ n: CARDS, ...request }),
+    });
+    cards.replaceChildren(...drawing.data.map((card) => cardItem(card, request.truncation)));
+    say("draw-error", null);
+    return drawing.data;
+  } catch (error) {
+    say("draw-error", error);
+    if (error.status === 503) watchSoon();
+    return [];
+  } finally {
+    element("generate").disabled = false;
+    cards.setAttribute("aria-busy", "false");
+  }
+}
+
+function request() {
+  const seed = element("seed").value.trim();
+  return { truncation: Number(element("truncation").value), seed: seed ? Number(seed) : null };
+}
+
+function showTruncation() {
+  element("truncation-value").textContent = Number(element("truncation").value).toFixed(2);
+}
+
+element("truncation").addEventListener("input", showTruncation);
+element("truncation").addEventListener("change", () => {
+  // The same cards, wilder or tamer, are the clearest way to see what truncation does.
+  const first = cards.querySelector(".card .number");
+  if (first) draw({ ...request(), seed: Number(first.textContent) });
+});
+element("draw").addEventListener("submit", (event) => {
+  event.preventDefault();
+  draw(request());
+});
+
+// --- One card --------------------------------------------------------------------------------------
+
+function permalink(seed, truncation) {
+  const address = new URL(location.pathname, location.href);
+  address.hash = new URLSearchParams({ seed, truncation }).toString();
+  return address.href;
+}
+
+async function drawFromAddress() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const truncation = Number(asked.get("truncation"));
+  if (truncation) {
+    element("truncation").value = truncation;
+    showTruncation();
+  }
+  if (!asked.has("seed")) return draw(request());
+  element("seed").value = asked.get("seed");
+  await draw(request());
+  cards.querySelector(".card")?.click();
+}
+
+function look(card, truncation, url) {
+  const address = permalink(card.seed, truncation);
+  const name = `card-${card.seed}.png`;
+  shown = { url, name };
+  element("closer-title").textContent = `Seed ${card.seed}`;
+  element("closer-card").src = url;
+  element("closer-card").alt = `Card with seed ${card.seed}`;
+  element("closer-link").href = address;
+  element("closer-link").textContent = address;
+  element("closer-save").href = url;
+  element("closer-save").download = name;
+  element("closer-said").textContent = `Truncation ${truncation}`;
+  history.replaceState(null, "", address);
+  if (!element("closer").open) element("closer").showModal();
+}
+
+element("closer-copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(element("closer-link").href);
+    element("closer-said").textContent = "The link is on the clipboard.";
+  } catch {
+    // Browsers give the clipboard only to secure pages.
+    element("closer-said").textContent = "This browser does not let the page copy. Copy the link by hand.";
+  }
+});
+element("closer-score").addEventListener("click", () => {
+  const bytes = Uint8Array.from(atob(shown.url.split(",")[1]), (character) => character.charCodeAt(0));
+  element("closer").close();
+  score([new File([bytes], shown.name, { type: "image/png" })]);
+});
+element("closer-close").addEventListener("click", () => element("closer").close());
+element("closer").addEventListener("click", (event) => {
+  if (event.target === element("closer")) element("closer").close(); // the backdrop
+});
+
+// --- Scoring ---------------------------------------------------------------------------------------
+
+function scoreItem(file, result) {
+  const item = document.createElement("li");
+  const image = document.createElement("img");
+  image.src = URL.createObjectURL(file);
+  image.alt = "Your picture";
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  const facts = document.createElement("div");
+  const name = document.createElement("p");
+  name.className = "name";
+  name.textContent = result.filename;
+  name.title = result.filename;
+  const meter = document.createElement("meter");
+  meter.value = result.probability;
+  meter.setAttribute("aria-label", "Probability of being real");
+  const list = document.createElement("dl");
+  for (const [term, value] of [
+    ["Probability", `${(100 * result.probability).toFixed(1)} %`],
+    ["Percentile", result.percentile.toFixed(1)],
+    ["Logit", result.logit.toFixed(3)],
+  ]) {
+    const dt = document.createElement("dt");
+    const dd = document.createElement("dd");
+    dt.textContent = term;
+    dd.textContent = value;
+    dd.dataset.fact = term.toLowerCase();
+    list.append(dt, dd);
+  }
+  facts.append(name, meter, list);
+  item.append(image, facts);
+  return item;
+}
+
+async function score(files) {
+  if (!files.length) return;
+  const form = new FormData();
+  for (const file of files) form.append("files", file);
+  element("drop").setAttribute("aria-busy", "true");
+  try {
+    const judgement = await ask("/score", { method: "POST", body: form });
+    element("scores").replaceChildren(...judgement.data.map((result, i) => scoreItem(files[i], result)));
+    say("score-error", null);
+  } catch (error) {
+    element("scores").replaceChildren();
+    say("score-error", error);
+    if (error.status === 503) watchSoon();
+  } finally {
+    element("drop").setAttribute("aria-busy", "false");
+  }
+}
+
+element("file").addEventListener("change", () => {
+  const files = [...element("file").files];
+  element("file").value = ""; // so that the same file can be chosen again
+  score(files);
+});
+for (const kind of ["dragenter", "dragover"]) {
+  element("drop").addEventListener(kind, (event) => {
+    event.preventDefault();
+    element("drop").classList.add("over");
+  });
+}
+for (const kind of ["dragleave", "drop"]) {
+  element("drop").addEventListener(kind, () => element("drop").classList.remove("over"));
+}
+element("drop").addEventListener("drop", (event) => {
+  event.preventDefault();
+  score([...event.dataTransfer.files]);
+});
+
+blanks();
+watch();

@@ -1,0 +1,153 @@
+"""Files out of a multipart body, kept in memory and never on disk, each below its own limit."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from serving.problems import MALFORMED_BODY, TOO_LARGE, VALIDATION, Fault, Refusal
+
+MAX_PARTS = 64
+"""A body with more parts is not read to its end."""
+
+BROKEN = "The multipart body is broken or cut short. Send it whole, as curl -F and browsers do."
+
+
+@dataclass
+class Upload:
+    """One file as it came; its name is for show."""
+
+    filename: str
+    data: bytearray = field(default_factory=bytearray)
+    size: int = 0  # also counts the bytes above the limit, which data has not
+
+
+@dataclass
+class Parts:
+    """Collects the parts of a body while a MultipartParser meets them."""
+
+    name: str
+    """The only field that may be there."""
+    max_file: int
+    """Bytes kept of each file."""
+    files: list[Upload] = field(default_factory=list[Upload])
+    faults: list[Fault] = field(default_factory=list[Fault])
+    ended: bool = False
+    header: bytes = b""
+    value: bytes = b""
+    disposition: bytes = b""
+    current: Upload | None = None
+    count: int = 0
+
+    def on_part_begin(self) -> None:
+        """Start a part."""
+        self.count += 1
+        if self.count > MAX_PARTS:
+            raise too_many(self.name, MAX_PARTS)
+        self.disposition = b""
+        self.current = None
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        """Collect a piece of a header's name."""
+        self.header += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        """Collect a piece of a header's value."""
+        self.value += data[start:end]
+
+    def on_header_end(self) -> None:
+        """Keep the one header that matters."""
+        if self.header.lower() == b"content-disposition":
+            self.disposition = self.value
+        self.header = self.value = b""
+
+    def on_headers_finished(self) -> None:
+        """Decide what the part is."""
+        _, options = parse_options_header(self.disposition)
+        if options.get(b"name") != self.name.encode():
+            self.fault("", "unknown_part", f"Only parts with the name {self.name} are read.")
+        elif b"filename" not in options:
+            detail = f"{self.name} came as text. Send a file: with curl, -F {self.name}=@card.png."
+            self.fault(f"/{self.name}", "not_a_file", detail)
+        else:
+            self.current = Upload(options[b"filename"].decode(errors="replace")[:255])
+            self.files.append(self.current)
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Keep a piece of a file, up to the limit."""
+        if self.current is None:
+            return
+        self.current.size += end - start
+        if self.current.size <= self.max_file:
+            self.current.data += data[start:end]
+        else:
+            self.current.data.clear()
+
+    def on_end(self) -> None:
+        """Note that the final boundary came: without it the last file may lack its end."""
+        self.ended = True
+
+    def fault(self, pointer: str, code: str, detail: str) -> None:
+        """Note a broken rule."""
+        self.faults.append(Fault(pointer=pointer, code=code, detail=detail))
+
+
+async def read_files(
+    content_type: str, body: AsyncIterator[bytes], *, name: str, max_files: int, max_file: int
+) -> list[Upload]:
+    """Read 1 to max_files files, all of the field `name`, each of at most max_file bytes.
+
+    A body that breaks a rule is still read to its end, since a client that is cut off while it sends
+    may never see why. Raises Refusal for a body that is broken, lacks its final boundary, or breaks a rule.
+    """
+    _, options = parse_options_header(content_type)
+    if not options.get(b"boundary"):
+        raise Refusal(MALFORMED_BODY, "The Content-Type names no boundary. Let your HTTP client set it.")
+    parts = Parts(name, max_file)
+    try:
+        parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": parts.on_part_begin,
+                "on_header_field": parts.on_header_field,
+                "on_header_value": parts.on_header_value,
+                "on_header_end": parts.on_header_end,
+                "on_headers_finished": parts.on_headers_finished,
+                "on_part_data": parts.on_part_data,
+                "on_end": parts.on_end,
+            },
+        )
+        async for chunk in body:
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError:
+        raise Refusal(MALFORMED_BODY, BROKEN) from None
+    if not parts.ended:
+        raise Refusal(MALFORMED_BODY, BROKEN)
+    check(parts, max_files)
+    return parts.files
+
+
+def check(parts: Parts, max_files: int) -> None:
+    """Raise Refusal where the parts break a rule."""
+    if len(parts.files) > max_files:
+        raise too_many(parts.name, max_files)
+    if parts.faults:
+        raise Refusal(VALIDATION, parts.faults[0].detail, parts.faults)
+    if not parts.files:
+        raise Refusal(VALIDATION, f"No file came. Send 1 to {max_files} files in the field {parts.name}.")
+    rule = f"A file may have {parts.max_file:,} bytes. Send a smaller one."
+    large = [
+        Fault(pointer=f"/{parts.name}/{index}", code="too_large", detail=rule)
+        for index, file in enumerate(parts.files)
+        if file.size > parts.max_file
+    ]
+    if large:
+        raise Refusal(TOO_LARGE, rule, large)
+
+
+def too_many(name: str, most: int) -> Refusal:
+    """Refuse more parts than may come at once."""
+    detail = f"At most {most} files are read at once. Send the rest in another request."
+    return Refusal(VALIDATION, detail, [Fault(pointer=f"/{name}", code="too_many", detail=detail)])

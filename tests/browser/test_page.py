@@ -1,0 +1,176 @@
+"""The page in a real browser, against a real gateway with a backend that needs no models."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from serving.backend import NotReady
+from tests.fakes import pictures
+from tests.fakes.backend import FakeBackend
+from tests.fakes.live import live
+
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Chromium: on Debian, apt install chromium chromium-driver"
+    ),
+]
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --no-proxy-server --window-size=1280,900"
+)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser in which nothing was refused, neither a script nor a picture."""
+    chromium.get_log("browser")
+    yield chromium
+    chromium.get("about:blank")
+    complaints = [entry["message"] for entry in chromium.get_log("browser")]
+    # Chromium itself notes every answer above 399; those are what some of the tests are about.
+    assert not [message for message in complaints if "Failed to load resource" not in message]
+
+
+@pytest.fixture
+def backend():
+    return FakeBackend()
+
+
+@pytest.fixture
+def page(browser, backend):
+    with live(backend) as url:
+        browser.get(url)
+        yield browser
+
+
+def wait(page, ready, seconds: float = 20):
+    return WebDriverWait(page, seconds, 0.05).until(ready)
+
+
+def text(page, id: str) -> str:
+    return page.find_element(By.ID, id).text
+
+
+def cards(page) -> list[str]:
+    """The sources of the cards that have arrived and have pixels."""
+    return page.execute_script(
+        "return [...document.querySelectorAll('#cards img')]"
+        ".filter(image => image.naturalWidth == 50).map(image => image.src)"
+    )
+
+
+def seeds(page) -> list[int]:
+    return [int(number.text) for number in page.find_elements(By.CSS_SELECTOR, "#cards .number")]
+
+
+def sixteen_new(page, old: list[str]) -> list[str]:
+    wait(page, lambda page: len(cards(page)) == 16 and not set(cards(page)) & set(old))
+    return cards(page)
+
+
+def test_generate_shows_sixteen_different_cards_with_their_seeds(page):
+    first = sixteen_new(page, [])
+    page.find_element(By.ID, "generate").click()
+    second = sixteen_new(page, first)
+    assert len(set(second)) == 16
+    assert seeds(page) == [seeds(page)[0] + i for i in range(16)]
+
+
+def test_the_slider_draws_the_same_seeds_with_another_truncation(page):
+    first = sixteen_new(page, [])
+    before = seeds(page)
+    page.execute_script(
+        "const s = document.getElementById('truncation'); s.value = 0.3;"
+        "s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change'))"
+    )
+    sixteen_new(page, first)
+    assert seeds(page) == before
+    assert text(page, "truncation-value") == "0.30"
+
+
+def test_the_link_of_a_card_draws_it_again(page):
+    sixteen_new(page, [])
+    page.find_elements(By.CSS_SELECTOR, "#cards .card")[3].click()
+    link = page.find_element(By.ID, "closer-link").get_attribute("href")
+    picture = page.find_element(By.ID, "closer-card").get_attribute("src")
+    page.get("about:blank")
+    page.get(link)
+    wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
+    assert page.find_element(By.ID, "closer-card").get_attribute("src") == picture
+
+
+def test_an_upload_shows_its_picture_and_its_score(page, tmp_path):
+    bright, dark = tmp_path / "bright.png", tmp_path / "dark.jpg"
+    bright.write_bytes(pictures.file(pictures.plain(70, 50, (250, 250, 250))))
+    dark.write_bytes(pictures.file(pictures.plain(70, 50, (20, 20, 20)), "JPEG"))
+    page.find_element(By.ID, "file").send_keys(f"{bright}\n{dark}")
+    wait(page, lambda page: len(page.find_elements(By.CSS_SELECTOR, "#scores li")) == 2)
+    assert [name.text for name in page.find_elements(By.CSS_SELECTOR, "#scores .name")] == [
+        bright.name,
+        dark.name,
+    ]
+    for fact in ("logit", "probability", "percentile"):
+        values = [
+            float(value.text.removesuffix(" %"))
+            for value in page.find_elements(By.CSS_SELECTOR, f"#scores [data-fact={fact}]")
+        ]
+        assert values[0] > values[1]
+    wait(
+        page,
+        lambda page: page.execute_script(
+            "return [...document.querySelectorAll('#scores img')].every(i => i.naturalWidth == 50)"
+        ),
+    )
+
+
+def test_a_generated_card_can_be_scored_from_its_dialog(page):
+    sixteen_new(page, [])
+    page.find_element(By.CSS_SELECTOR, "#cards .card").click()
+    page.find_element(By.ID, "closer-score").click()
+    wait(page, lambda page: page.find_elements(By.CSS_SELECTOR, "#scores dd"))
+    assert not page.find_element(By.ID, "closer").is_displayed()
+
+
+def test_a_bad_upload_is_refused_in_the_gateways_words(page, tmp_path: Path):
+    junk = tmp_path / "junk.png"
+    junk.write_bytes(b"not a picture")
+    page.find_element(By.ID, "file").send_keys(str(junk))
+    wait(page, lambda page: "PNG, JPEG, WEBP" in text(page, "score-error"))
+
+
+class TestWithoutModels:
+    @pytest.fixture
+    def backend(self):
+        return FakeBackend(NotReady("The store is empty. Export a run first."))
+
+    def test_the_page_says_why_and_draws_as_soon_as_models_are_there(self, page, backend):
+        wait(page, lambda page: "The store is empty. Export a run first." in text(page, "status"))
+        assert cards(page) == []
+        page.find_element(By.ID, "generate").click()
+        wait(page, lambda page: "The store is empty." in text(page, "draw-error"))
+        backend.failure = None
+        sixteen_new(page, [])
+        assert backend.model.version in text(page, "status")
+        assert not page.find_element(By.ID, "draw-error").is_displayed()

@@ -1,0 +1,44 @@
+"""A backend without models: paints what the noise says, and likes bright cards."""
+
+import numpy as np
+
+from serving.backend import BackendError, Cards, Generated, ModelInfo, Noise, Scored
+
+
+class FakeBackend:
+    """Cards of 70x50 whose shade follows the mean of their noise, with the noise as texture.
+
+    Set `failure` to have every call raise it, as models do that are not there.
+    """
+
+    def __init__(
+        self, failure: BackendError | None = None, *, noise_size: int = 12, height: int = 70, width: int = 50
+    ) -> None:
+        self.failure = failure
+        self.model = ModelInfo("20260131120000", noise_size, height, width)
+        self.closed = False
+
+    async def info(self) -> ModelInfo:
+        if self.failure:
+            raise self.failure
+        return self.model
+
+    async def generate(self, noise: Noise) -> Generated:
+        await self.info()
+        return Generated(self.paint(noise), self.model.version)
+
+    def paint(self, noise: Noise) -> Cards:
+        rows = np.arange(self.model.height) * noise.shape[1] // self.model.height
+        stripes = noise[:, rows, None, None] + 4 * noise.mean(axis=1)[:, None, None, None]
+        tint = np.linspace(0.5, 1, 3)  # bluish
+        across = np.ones((self.model.width, 3)) * tint
+        return (255 / (1 + np.exp(-stripes * across))).astype(np.uint8)
+
+    async def score(self, cards: Cards) -> Scored:
+        await self.info()
+        brightness = cards.astype(np.float32).mean(axis=(1, 2, 3)) / 255
+        logit = 8 * brightness - 4
+        return Scored(logit, 1 / (1 + np.exp(-logit)), 100 * brightness, self.model.version)
+
+    async def close(self) -> None:
+        self.closed = True

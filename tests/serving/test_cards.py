@@ -1,0 +1,190 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from serving.cards import FOLDER_FORMATS, MAX_PIXELS, BadCard, check_size, decode, encode, fit
+from tests.fakes import pictures
+
+SEEDS = [
+    *(pictures.file(pictures.noisy(12, 10), format) for format in FOLDER_FORMATS),
+    *(pictures.animated(format) for format in ("PNG", "GIF", "WEBP")),
+    pictures.turned(6),
+]
+
+CARDS = arrays(np.uint8, st.tuples(st.integers(8, 24), st.integers(8, 24), st.just(3)))
+
+
+def code_of(data: bytes) -> str:
+    with pytest.raises(BadCard) as refused:
+        decode(data)
+    return refused.value.code
+
+
+def shade(card: np.ndarray, top: int, left: int) -> int:
+    return int(card[top, left].mean())
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_card_or_a_bad_card(data):
+    try:
+        card = decode(data, FOLDER_FORMATS).card
+    except BadCard:
+        return
+    assert card.dtype == np.uint8
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # on damaged EXIF
+@settings(max_examples=300)
+@given(st.sampled_from(SEEDS), st.data())
+def test_a_damaged_picture_is_a_card_or_a_bad_card(original, data):
+    damaged = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(1, len(damaged)))
+    try:
+        card = decode(bytes(damaged[:end]), FOLDER_FORMATS).card
+    except BadCard:
+        return
+    assert card.dtype == np.uint8
+    assert card.ndim == 3
+
+
+@given(CARDS)
+def test_png_keeps_every_pixel(card):
+    assert np.array_equal(decode(encode(card)).card, card)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_jpeg_and_webp_come_back_close_and_smaller_for_less_quality(format):
+    card = np.asarray(pictures.noisy(4, 3).resize((120, 160), Image.Resampling.BICUBIC))
+    picture = decode(encode(card, format, 95))
+    assert picture.format == format
+    assert np.abs(picture.card.astype(int) - card).mean() < 3
+    assert len(encode(card, format, 20)) < len(encode(card, format, 95))
+
+
+@given(CARDS, st.integers(8, 40), st.integers(8, 40))
+def test_fit_gives_the_asked_size_and_leaves_a_fitting_card_alone(card, height, width):
+    assert fit(card, height, width).shape == (height, width, 3)
+    assert fit(card, *card.shape[:2]) is card
+
+
+def test_fit_averages_what_it_shrinks():
+    stripes = np.zeros((160, 120, 3), np.uint8)
+    stripes[::2] = 255
+    assert np.abs(fit(stripes, 16, 12).astype(int) - 127).max() <= 5
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty"),
+        (b"not an image", "unsupported"),
+        (pictures.file(pictures.plain(), "GIF"), "unsupported"),
+        (pictures.file(pictures.plain(), "BMP"), "unsupported"),
+        (pictures.file(pictures.plain(), "TIFF"), "unsupported"),
+        (pictures.file(pictures.noisy(40, 40), "JPEG")[:-400], "corrupt"),
+        (pictures.file(pictures.noisy(40, 40), "PNG")[:-400], "corrupt"),
+        (pictures.file(pictures.noisy(40, 40), "WEBP")[:-400], "corrupt"),
+        (pictures.file(pictures.plain())[:20], "corrupt"),
+        (pictures.animated("PNG"), "animated"),
+        (pictures.animated("WEBP"), "animated"),
+        (pictures.bomb(), "dimensions"),
+        (pictures.bomb(60_000, 60_000), "dimensions"),
+        (pictures.bomb(4_001, 4_000), "dimensions"),
+        (pictures.file(pictures.plain(7, 100)), "dimensions"),
+    ],
+)
+def test_a_bad_picture_is_refused_for_its_own_reason(data, code):
+    assert code_of(data) == code
+
+
+def test_folders_may_have_bmp_and_still_gif_but_no_animation():
+    for format in ("BMP", "GIF"):
+        picture = decode(pictures.file(pictures.plain(), format), FOLDER_FORMATS)
+        assert picture.format == format.lower()
+        assert shade(picture.card, 0, 0) < 30 < shade(picture.card, 19, 15)
+    with pytest.raises(BadCard, match="animated"):
+        decode(pictures.animated("GIF"), FOLDER_FORMATS)
+
+
+def test_the_largest_picture_that_may_be_read_is_16_megapixels():
+    check_size(4000, MAX_PIXELS // 4000)
+    with pytest.raises(BadCard, match="4000x4001"):
+        check_size(4000, 4001)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "dark"),
+    [(2, (0, 1)), (3, (1, 1)), (4, (1, 0)), (5, (0, 0)), (6, (0, 1)), (7, (1, 1)), (8, (1, 0))],
+)
+def test_a_picture_is_turned_the_way_its_camera_was_held(format, orientation, dark):
+    picture = decode(pictures.turned(orientation, format))
+    height, width = picture.card.shape[:2]
+    assert (height, width) == ((20, 16) if orientation < 5 else (16, 20))
+    assert picture.applied == ("exif_orientation",)
+    corners = {(y, x): shade(picture.card, y * (height - 1), x * (width - 1)) for y in (0, 1) for x in (0, 1)}
+    assert min(corners, key=lambda corner: corners[corner]) == dark
+
+
+@pytest.mark.parametrize("orientation", [1, 0, 9])
+def test_an_upright_picture_is_left_as_it_is(orientation):
+    assert decode(pictures.turned(orientation)).applied == ()
+
+
+def test_16_bit_grey_keeps_its_shades():
+    levels = np.array([0, 1000, 32768, 60000, 65535], np.uint16)
+    grey = np.repeat(np.repeat(levels, 4)[None], 8, axis=0)
+    picture = decode(pictures.file(Image.fromarray(grey)))
+    assert picture.card[0, ::4, 0].tolist() == [0, 4, 128, 233, 255]
+    assert picture.applied == ("16_bit_to_8", "colour_to_rgb")
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_shows_white_and_not_the_colour_below(mode):
+    image = Image.new(mode, (16, 16), (200, 0) if mode == "LA" else (200, 30, 30, 0))
+    picture = decode(pictures.file(image))
+    assert (picture.card == 255).all()
+    assert picture.applied == ("alpha_on_white",)
+
+
+def test_half_transparent_black_is_grey():
+    card = decode(pictures.file(Image.new("RGBA", (16, 16), (0, 0, 0, 128)))).card
+    assert (card == 127).all()
+
+
+def test_a_transparent_colour_of_a_palette_shows_white():
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([0, 0, 0, 200, 30, 30])
+    image.paste(0, (0, 0, 16, 8))
+    picture = decode(pictures.file(image, transparency=1))
+    assert picture.card[0, 0].tolist() == [0, 0, 0]
+    assert picture.card[15, 0].tolist() == [255, 255, 255]
+    assert picture.applied == ("alpha_on_white",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pictures.file(pictures.plain().convert("CMYK"), "JPEG", quality=95),
+        pictures.file(pictures.plain().quantize(4)),
+    ],
+    ids=["cmyk jpeg", "palette png"],
+)
+def test_other_colours_become_rgb(data):
+    picture = decode(data)
+    assert picture.applied == ("colour_to_rgb",)
+    assert np.abs(picture.card[15, 12].astype(int) - (200, 60, 30)).max() < 20
+
+
+def test_what_we_write_holds_no_metadata():
+    for format in ("png", "jpeg", "webp"):
+        image = Image.open(io.BytesIO(encode(np.asarray(pictures.plain()), format)))
+        assert not image.getexif()
+        assert "icc_profile" not in image.info

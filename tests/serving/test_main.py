@@ -1,0 +1,120 @@
+"""The gateway as a program: what it prints, how it refuses to start, and how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from serving.__main__ import misspelt
+from serving.settings import Settings
+
+# Nobody listens there, and the gRPC backend never imports TensorFlow: a quick start.
+NO_MODELS = {"HOLOFOIL_TFSERVING": "127.0.0.1:9"}
+
+
+def environment(**settings: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOLOFOIL_")}
+    return {**inherited, **NO_MODELS, **settings}
+
+
+def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "serving", *arguments],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def started(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the program on a free port and wait for its line."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "serving"],
+        env=environment(HOLOFOIL_PORT="0", **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout
+        yield program, program.stdout.readline()
+    finally:
+        program.kill()
+        program.communicate()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_to_look_answers_there_and_ends_in_order(ending):
+    with started() as (program, line):
+        found = re.fullmatch(r"Holofoil: (http://127\.0\.0\.1:\d+)\n", line)
+        assert found
+        with httpx.Client(base_url=found[1], trust_env=False, timeout=30) as client:
+            assert client.get("/healthz").status_code == 200
+            ready = client.get("/readyz")
+            assert ready.status_code == 503
+            assert ready.json()["detail"]
+            assert "server" not in ready.headers
+        program.send_signal(ending)
+        rest, errors = program.communicate(timeout=30)
+    assert program.returncode in (0, -ending, 128 + ending)
+    assert rest == ""
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HOLOFOIL_PORT", "eighty"), ("HOLOFOIL_DEADLINE", "-1"), ("HOLOFOIL_TFSERVING", "http://t:8501")],
+)
+def test_a_wrong_setting_is_one_line_with_its_name(name, value):
+    ended = run(**{name: value})
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert name in ended.stderr
+
+
+def test_a_taken_port_is_one_line_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run(HOLOFOIL_PORT=port)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert port in ended.stderr
+    assert "HOLOFOIL_PORT" in ended.stderr
+
+
+def test_help_lists_every_setting_and_an_argument_is_refused():
+    shown = run("--help")
+    for name in Settings.model_fields:
+        assert f"HOLOFOIL_{name.upper()}" in shown.stdout
+    assert run("--port", "9000").returncode == 2
+
+
+def test_a_slip_of_the_pen_is_noticed_and_other_variables_are_not():
+    slips = {"HOLOFOIL_TFSERVNG": "x", "HOLOFOIL_MAXFILE": "1"}
+    others = {
+        "HOLOFOIL_SERVICE_HOST": "10.0.0.1",
+        "HOLOFOIL_PORT_8000_TCP": "x",
+        "HOLOFOIL_PORT": "1",
+        "HOME": "/",
+    }
+    assert misspelt({**slips, **others}) == sorted(slips)
+
+
+def test_the_gateway_for_tf_serving_never_imports_tensorflow():
+    code = (
+        "import sys, serving.__main__ as m; from serving.app import create_app, open_backend; "
+        "from serving.settings import Settings; create_app(Settings()); open_backend(Settings()); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from serving.app import create_app, open_backend
+from serving.settings import Settings
+from serving.tfserving import TFServingBackend
+
+
+def test_every_setting_explains_itself():
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", 65536),
+        ("port", -1),
+        ("deadline", 0),
+        ("deadline", float("inf")),
+        ("deadline", float("nan")),
+        ("max_body", 0),
+        ("body_timeout", -1),
+        ("tfserving", "http://tfserving:8501"),
+        ("colour", "red"),
+    ],
+)
+def test_a_wrong_setting_is_refused(name, value):
+    with pytest.raises(ValidationError):
+        Settings.model_validate({name: value})
+
+
+def test_settings_do_not_change_once_they_are_read():
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_address_of_tf_serving_chooses_it():
+    assert isinstance(open_backend(Settings(tfserving="localhost:8500")), TFServingBackend)
+
+
+def test_making_the_application_opens_nothing():
+    create_app(Settings(models=Path("/nowhere"), tfserving="nowhere:1"))

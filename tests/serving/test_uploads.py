@@ -1,0 +1,99 @@
+import asyncio
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.problems import Refusal
+from serving.uploads import MAX_PARTS, Upload, read_files
+
+TYPE = "multipart/form-data; boundary=edge"
+
+
+def part(content: bytes, disposition: str = 'form-data; name="files"; filename="a.png"') -> bytes:
+    return b"--edge\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def read(
+    body: bytes, *, content_type: str = TYPE, step: int = 7, max_files: int = 3, max_file: int = 100
+) -> list[Upload]:
+    """Read a body that arrives in pieces of `step` bytes."""
+
+    async def pieces():
+        for start in range(0, len(body), step):
+            yield body[start : start + step]
+
+    return asyncio.run(
+        read_files(content_type, pieces(), name="files", max_files=max_files, max_file=max_file)
+    )
+
+
+def refusal(body: bytes, **options) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        read(body, **options)
+    return refused.value
+
+
+@given(st.lists(st.binary(max_size=100), min_size=1, max_size=3), st.integers(1, 50))
+def test_files_arrive_whole_however_they_are_cut(contents, step):
+    body = b"".join(part(content) for content in contents) + b"--edge--\r\n"
+    if any(b"--edge" in content for content in contents):
+        return
+    assert [bytes(file.data) for file in read(body, step=step)] == contents
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5, 9, 12, 40])
+def test_a_body_without_its_final_boundary_is_refused(cut):
+    body = part(b"one") + part(b"two") + b"--edge--"
+    assert refusal(body[:-cut]).kind.name == "malformed-body"
+
+
+@given(st.binary(max_size=300) | st.text('\r\n-edg: ;="files', max_size=200).map(str.encode))
+def test_any_bytes_are_files_or_a_refusal(body):
+    for data in (body, b"--edge\r\n" + body, part(body)):
+        with contextlib.suppress(Refusal):
+            assert read(data)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", f"{TYPE}{'x' * 300}"]
+)
+def test_a_missing_or_absurd_boundary_is_refused(content_type):
+    assert refusal(part(b"one"), content_type=content_type).kind.name == "malformed-body"
+
+
+def test_a_file_above_its_limit_is_named_and_not_kept():
+    body = part(b"x" * 100) + part(b"x" * 101) + b"--edge--"
+    refused = refusal(body)
+    assert refused.kind.name == "too-large"
+    assert [fault.pointer for fault in refused.errors] == ["/files/1"]
+
+
+def test_more_files_than_allowed_are_refused():
+    assert refusal(part(b"x") * 4 + b"--edge--").errors[0].code == "too_many"
+
+
+def test_a_flood_of_parts_is_not_read_to_its_end():
+    endless = part(b"x") * (MAX_PARTS + 1)  # and no final boundary, which would else be the complaint
+    assert refusal(endless).errors[0].code == "too_many"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "code"),
+    [
+        ('form-data; name="files"', "not_a_file"),
+        ('form-data; name="file"; filename="a.png"', "unknown_part"),
+        ("form-data", "unknown_part"),
+    ],
+)
+def test_a_part_that_is_no_file_of_ours_is_refused(disposition, code):
+    refused = refusal(part(b"x", disposition) + b"--edge--")
+    assert refused.kind.name == "validation"
+    assert refused.errors[0].code == code
+
+
+def test_a_charset_of_the_clients_choice_cannot_upset_the_names():
+    body = part(b"x", 'form-data; name="files"; filename="\\ud800.png"') + b"--edge--"
+    (file,) = read(body, content_type=f"{TYPE}; charset=unicode_escape")
+    assert file.filename.encode()
