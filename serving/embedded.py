@@ -1,0 +1,237 @@
+"""The models in this process: the newest pair of a model store, run by TensorFlow in its own thread."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving import signatures
+from serving.backend import (
+    BackendError,
+    BadAnswer,
+    Cards,
+    DeadlineExceeded,
+    Generated,
+    ModelInfo,
+    Noise,
+    NotReady,
+    Scored,
+    Unavailable,
+)
+from serving.contract import BATCH_SIZES, GENERATE, MODELS, SCORE, Signature
+
+log = logging.getLogger(__name__)
+
+Loaded: TypeAlias = Any
+"""Something of TensorFlow's, which ships no types."""
+
+Answer = Mapping[str, NDArray[Any]]
+Call = Callable[[NDArray[Any]], Answer]
+
+RETRY_AFTER = 5.0
+"""Seconds before versions that could not be loaded are tried again, unless the store has changed."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of which the store holds both models."""
+
+    number: int
+    generator: Path
+    discriminator: Path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A loaded generator and discriminator."""
+
+    info: ModelInfo
+    generate: Call
+    score: Call
+
+
+class EmbeddedBackend:
+    """Loads the newest complete version of a model store at the first call; one model call runs at a time."""
+
+    def __init__(self, models: Path, deadline: float) -> None:
+        """Take a model store and the seconds that a call may wait, for the models to load too."""
+        self._models = models
+        self._deadline = deadline
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._pair: Pair | None = None
+        self._loading: Future[Pair] | None = None
+        self._failure: tuple[str, list[Version], float] | None = None  # why, with which versions, when
+
+    async def info(self) -> ModelInfo:
+        """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
+        return (await self._loaded()).info
+
+    async def generate(self, noise: Noise) -> Generated:
+        """Draw one card for each row of noise."""
+        pair = await self._loaded()
+        answer = await self._in_thread(pair.generate, noise)
+        return signatures.generated(answer, len(noise), pair.info, pair.info.version)
+
+    async def score(self, cards: Cards) -> Scored:
+        """Judge each card; its size must be the one that info() names."""
+        pair = await self._loaded()
+        answer = await self._in_thread(pair.score, cards)
+        return signatures.scored(answer, len(cards), pair.info.version)
+
+    async def close(self) -> None:
+        """Let go of the thread; a call that is running runs to its end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _loaded(self) -> Pair:
+        """Return the models, or wait until they are loaded. Raises NotReady."""
+        if self._pair is None:
+            if self._loading is None or self._loading.done():
+                self._loading = self._thread.submit(self._load)
+            try:
+                # The load goes on when one of those who wait for it does not.
+                waiting = asyncio.shield(asyncio.wrap_future(self._loading))
+                return await asyncio.wait_for(waiting, self._deadline)
+            except TimeoutError:
+                raise NotReady("The models are still loading. Try again in a few seconds.") from None
+        return self._pair
+
+    def _load(self) -> Pair:
+        """Load the newest version that can be loaded, but not the same broken ones again and again."""
+        try:
+            versions = complete_versions(self._models)
+        except OSError as error:
+            raise NotReady(
+                f"The model store {self._models} cannot be read: {error.strerror}. "
+                "Let the gateway's user read it."
+            ) from error
+        if self._failure is not None:
+            reason, failed, at = self._failure
+            if failed == versions and time.monotonic() - at < RETRY_AFTER:
+                raise NotReady(reason)
+        try:
+            self._pair = load_newest(self._models, versions)
+            return self._pair
+        except NotReady as error:
+            self._failure = str(error), versions, time.monotonic()
+            raise
+
+    async def _in_thread(self, call: Call, rows: NDArray[Any]) -> Answer:
+        """Run a model call in the models' thread; when it is late its result is dropped."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.wait_for(loop.run_in_executor(self._thread, call, rows), self._deadline)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The models took longer than {self._deadline:g} seconds. "
+                "Try again in a moment, or ask for fewer cards at once."
+            ) from None
+
+
+def complete_versions(models: Path) -> list[Version]:
+    """Return the versions that are there in both folders of a store, the newest first.
+
+    An export publishes a pair in two steps, and a copy may be under way: what is half there is left out.
+    """
+    generators, discriminators = (folders(models / name) for name in MODELS)
+    numbers = sorted(generators.keys() & discriminators.keys(), reverse=True)
+    return [Version(number, generators[number], discriminators[number]) for number in numbers]
+
+
+def folders(model: Path) -> dict[int, Path]:
+    """Return the folders of a model's versions by their numbers; any other name is no version."""
+    if not model.is_dir():
+        return {}
+    named = (path for path in model.iterdir() if path.name.isascii() and path.name.isdecimal())
+    return {int(path.name): path for path in named if (path / "saved_model.pb").is_file()}
+
+
+def load_newest(models: Path, versions: list[Version]) -> Pair:
+    """Return the newest version that can be loaded, warmed up. Raises NotReady when there is none."""
+    advice = f"Export a pair with `holofoil export RUN {models}`: it is loaded at the next request."
+    if not models.is_dir():
+        raise NotReady(f"There is no model store at {models}. {advice}")
+    if not versions:
+        raise NotReady(f"The model store {models} has no version in both {' and '.join(MODELS)}. {advice}")
+    reasons: list[str] = []
+    for version in versions:
+        try:
+            return load(version)
+        except Exception as error:  # TensorFlow raises OSError, KeyError, its own errors and more
+            log.exception("Version %d in %s cannot be loaded", version.number, models)
+            reasons.append(reason_of(error))
+    raise NotReady(f"Version {versions[0].number} in {models} cannot be loaded: {reasons[0]}. {advice}")
+
+
+def reason_of(error: Exception) -> str:
+    """Say why a version cannot be loaded; what TensorFlow says goes to the log."""
+    if isinstance(error, ModuleNotFoundError):
+        return "TensorFlow is not installed, which `pip install holofoil[embedded]` does"
+    if isinstance(error, signatures.BrokenContract | BackendError):
+        return str(error).removesuffix(".")
+    return "its files are damaged or incomplete"
+
+
+def load(version: Version) -> Pair:
+    """Load both models and run each at every batch size, so that no request pays for the first run."""
+    # TensorFlow would report on a machine without GPU as an error; real errors arrive as exceptions too.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    generator, discriminator = (
+        tf.saved_model.load(str(path)) for path in (version.generator, version.discriminator)
+    )
+    info = signatures.model_info(
+        specs_of(generator, GENERATE), specs_of(discriminator, SCORE), str(version.number)
+    )
+    pair = Pair(info, call_of(generator, GENERATE), call_of(discriminator, SCORE))
+    for rows in BATCH_SIZES:
+        noise = np.zeros((rows, info.noise_size), np.float32)
+        drawn = signatures.generated(pair.generate(noise), rows, info, info.version)
+        signatures.scored(pair.score(drawn.cards), rows, info.version)
+    return pair
+
+
+def specs_of(model: Loaded, signature: Signature) -> signatures.Specs | None:
+    """Read one signature of a loaded SavedModel."""
+    if signature.name not in model.signatures:
+        return None
+    function = model.signatures[signature.name]
+    _, inputs = function.structured_input_signature
+    return signatures.Specs(
+        {name: spec_of(tensor) for name, tensor in inputs.items()},
+        {name: spec_of(tensor) for name, tensor in function.structured_outputs.items()},
+    )
+
+
+def spec_of(tensor: Loaded) -> signatures.Spec:
+    """Read a TensorSpec."""
+    shape = tensor.shape
+    return signatures.Spec(tensor.dtype.name, None if shape.rank is None else tuple(shape.as_list()))
+
+
+def call_of(model: Loaded, signature: Signature) -> Call:
+    """Return a signature as a function of arrays; it keeps its model, whose variables it needs, alive."""
+    import tensorflow as tf
+
+    def call(rows: NDArray[Any]) -> Answer:
+        try:
+            answer = model.signatures[signature.name](**{signature.input: tf.constant(rows)})
+        except tf.errors.ResourceExhaustedError as error:
+            log.error("%s ran out of memory: %s", signature.model, error)
+            raise Unavailable("The models have too little memory. Ask for fewer cards at once.") from None
+        except tf.errors.OpError as error:
+            log.error("%s failed: %s", signature.model, error)
+            raise BadAnswer(
+                f"The {signature.model} failed at this request. {signatures.ANOTHER_PAIR}"
+            ) from None
+        return {name: values.numpy() for name, values in answer.items()}
+
+    return call

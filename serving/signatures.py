@@ -1,0 +1,121 @@
+"""Whether models and their answers keep to the contract, wherever the models run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.backend import BadAnswer, Generated, ModelInfo, Scored
+from serving.contract import GENERATE, SCORE, Signature
+
+ANOTHER_PAIR = "Serve another version of the models, or export them again with `holofoil export RUN STORE`."
+
+Shape = tuple[int | None, ...]  # None: a size that is left open
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a signature says of one tensor."""
+
+    dtype: str  # NumPy's name
+    shape: Shape | None  # None: not even the rank is known
+
+    def meets(self, wanted: "Spec") -> bool:
+        """Whether a tensor can keep to both."""
+        if self.dtype != wanted.dtype:
+            return False
+        if self.shape is None or wanted.shape is None:
+            return True
+        return len(self.shape) == len(wanted.shape) and all(
+            mine in (None, theirs) or theirs is None
+            for mine, theirs in zip(self.shape, wanted.shape, strict=True)
+        )
+
+    def __str__(self) -> str:
+        sizes = ["..."] if self.shape is None else ["?" if size is None else str(size) for size in self.shape]
+        return f"{self.dtype} ({', '.join(sizes)})"
+
+
+@dataclass(frozen=True)
+class Specs:
+    """What a signature says of its tensors, by their names."""
+
+    inputs: Mapping[str, Spec]
+    outputs: Mapping[str, Spec]
+
+
+class BrokenContract(Exception):
+    """A pair of models that the gateway cannot use; the message says why."""
+
+
+def model_info(generate: Specs | None, score: Specs | None, version: str) -> ModelInfo:
+    """Learn noise width and card size from the signatures of a pair; None is a signature that is missing.
+
+    Raises BrokenContract for a signature that is missing or has other tensors, and for two card sizes.
+    """
+    (noise_size,) = sizes_of_input(GENERATE, generate, Spec("float32", (None, None)))
+    height, width, channels = sizes_of_input(SCORE, score, Spec("uint8", (None, None, None, 3)))
+    check_outputs(GENERATE, generate, Spec("uint8", (None, height, width, channels)))
+    check_outputs(SCORE, score, Spec("float32", (None,)))
+    return ModelInfo(version, noise_size, height, width)
+
+
+def sizes_of_input(signature: Signature, specs: Specs | None, wanted: Spec) -> tuple[int, ...]:
+    """Return the sizes of a signature's only input, without that of the rows. Raises BrokenContract."""
+    if specs is None:
+        raise BrokenContract(f"{signature.model} has no signature {signature.name}")
+    if list(specs.inputs) != [signature.input]:
+        names = ", ".join(specs.inputs) or "nothing"
+        raise BrokenContract(f"{signature.model} / {signature.name} takes {names}, not {signature.input}")
+    spec = specs.inputs[signature.input]
+    rows, *sizes = spec.shape or (0,)
+    known = tuple(size for size in sizes if size is not None)
+    if not spec.meets(wanted) or rows is not None or len(known) < len(sizes):
+        raise BrokenContract(
+            f"{signature.model} / {signature.name} takes {signature.input} as {spec}; "
+            f"the gateway needs {wanted} with every size known but the first"
+        )
+    return known
+
+
+def check_outputs(signature: Signature, specs: Specs | None, wanted: Spec) -> None:
+    """Raise BrokenContract unless a signature gives every output of the contract, each as wanted."""
+    for name in signature.outputs:
+        spec = specs.outputs.get(name) if specs else None
+        if spec is None:
+            raise BrokenContract(f"{signature.model} / {signature.name} gives no {name}")
+        if not spec.meets(wanted):
+            raise BrokenContract(
+                f"{signature.model} / {signature.name} gives {name} as {spec}; "
+                f"its pair and the gateway need {wanted}"
+            )
+
+
+def generated(answer: Mapping[str, NDArray[Any]], rows: int, info: ModelInfo, version: str) -> Generated:
+    """Return the cards of an answer, or raise BadAnswer where they are not what was asked for."""
+    (name,) = GENERATE.outputs
+    return Generated(checked(answer, name, "uint8", (rows, info.height, info.width, 3)), version)
+
+
+def scored(answer: Mapping[str, NDArray[Any]], rows: int, version: str) -> Scored:
+    """Return the scores of an answer, or raise BadAnswer where they are not what was asked for."""
+    logit, probability, percentile = (checked(answer, name, "float32", (rows,)) for name in SCORE.outputs)
+    return Scored(logit, probability, percentile, version)
+
+
+def checked(
+    answer: Mapping[str, NDArray[Any]], name: str, dtype: str, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return one array of an answer, or raise BadAnswer where it is missing, of other size or not finite."""
+    array = answer.get(name)
+    if array is None:
+        raise BadAnswer(f"The models answered without {name}. {ANOTHER_PAIR}")
+    if array.dtype != dtype or array.shape != shape:
+        raise BadAnswer(
+            f"The models answered {name} as {array.dtype} {array.shape}, not {dtype} {shape}. {ANOTHER_PAIR}"
+        )
+    if not np.isfinite(array).all():
+        raise BadAnswer(f"The models answered {name} with values that are not finite. {ANOTHER_PAIR}")
+    return array

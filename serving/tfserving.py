@@ -1,0 +1,270 @@
+"""The models in TF Serving, over gRPC, without TensorFlow."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from serving import signatures, wire
+from serving.backend import (
+    BackendError,
+    BadAnswer,
+    Cards,
+    DeadlineExceeded,
+    Generated,
+    ModelInfo,
+    Noise,
+    NotReady,
+    Scored,
+    Unavailable,
+)
+from serving.contract import GENERATE, MAX_ROWS, SCORE, Signature
+
+log = logging.getLogger(__name__)
+
+OPTIONS: list[tuple[str, Any]] = [
+    # The default takes answers of up to 4 MiB, and what is larger looks like an overloaded server.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # The default sends every call to one of the addresses that a name has.
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    # A channel made anew must not inherit the waiting time of the one it replaces.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Notices a server that vanished without a word. Servers take more frequent pings for an attack.
+    ("grpc.keepalive_time_ms", 300_000),
+]
+
+RECONNECT_AFTER = 1.0
+"""Seconds after which a channel that cannot connect is made anew."""
+
+QUEUE_FULL = "batch scheduling queue"
+QUEUE_TIMEOUT = "timeout exceeded while waiting in batching queue"
+TOO_MANY_ROWS = "larger than maximum input batch size"
+MESSAGE_TOO_LARGE = "message larger than max"
+OUT_OF_MEMORY = "OOM when allocating"
+NO_SIGNATURE = "Serving signature key"
+
+LESS_WORK = "Try again in a moment, or ask for fewer cards at once."
+SEE_LOG = "If it stays so, the operator finds the reason in the gateway's log."
+EXPORT = "Export a pair with `holofoil export RUN STORE`, and see that TF Serving is configured to load it."
+
+START, LOADING, AVAILABLE = 10, 20, 30  # ModelVersionStatus.State
+
+
+class TFServingBackend:
+    """Sends rows to the newest pair of models that TF Serving has loaded."""
+
+    def __init__(self, target: str, deadline: float) -> None:
+        """Take a gRPC target, host:port or dns:///host:port, and the seconds that a call may last."""
+        self._target = target
+        self._deadline = deadline
+        # Made at the first call: a grpc.aio channel belongs to the event loop it was made on.
+        self._channel: grpc.aio.Channel | None = None
+        self._opened_at = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
+        self._info: ModelInfo | None = None
+        self._versions: dict[str, str] = {}  # of each model, when _info was learnt
+
+    async def info(self) -> ModelInfo:
+        """Describe the models; their version is the generator's.
+
+        Raises NotReady while TF Serving has no version of a model loaded, BadAnswer when the two do not
+        match or were not made for this gateway, Unavailable and DeadlineExceeded.
+        """
+        if self._info is None or not self._connected():
+            versions, specs = dict[str, str](), list[signatures.Specs | None]()
+            for signature in (GENERATE, SCORE):
+                versions[signature.model], found = await self._ask_signature(signature)
+                specs.append(found)
+            try:
+                info = signatures.model_info(specs[0], specs[1], versions[GENERATE.model])
+            except signatures.BrokenContract as broken:
+                raise BadAnswer(
+                    f"TF Serving's models do not fit each other and this gateway: {broken}. {EXPORT}"
+                ) from None
+            self._info, self._versions = info, versions
+        return self._info
+
+    async def generate(self, noise: Noise) -> Generated:
+        """Draw one card for each row of noise."""
+        answer, version = await self._predict(GENERATE, noise)
+        return signatures.generated(answer, len(noise), await self.info(), version)
+
+    async def score(self, cards: Cards) -> Scored:
+        """Judge each card; its size must be the one that info() names."""
+        answer, version = await self._predict(SCORE, cards)
+        return signatures.scored(answer, len(cards), version)
+
+    async def close(self) -> None:
+        """Let go of the connection; calls still under way are cut."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _ask_signature(self, signature: Signature) -> tuple[str, signatures.Specs | None]:
+        """Return the version of a model that TF Serving has loaded, and its signature if there is one."""
+        messages = wire.messages()
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = signature.model
+        answer = await self._call(wire.GET_MODEL_METADATA, request, messages.GetModelMetadataResponse)
+        found = messages.SignatureDefMap()
+        try:
+            found.ParseFromString(answer.metadata["signature_def"].value)
+        except DecodeError as error:
+            raise self._unreadable(wire.GET_MODEL_METADATA, error) from None
+        definition = found.signature_def.get(signature.name)
+        return str(answer.model_spec.version.value), definition and specs_of(definition)
+
+    async def _predict(
+        self, signature: Signature, rows: NDArray[Any]
+    ) -> tuple[Mapping[str, NDArray[Any]], str]:
+        """Return the outputs of a signature, and the version of the model that gave them."""
+        if not len(rows):
+            # With batching, TF Serving would keep such a call for ever.
+            raise ValueError("no rows to send")
+        messages = wire.messages()
+        request = messages.PredictRequest(output_filter=signature.outputs)
+        request.model_spec.name = signature.model
+        request.model_spec.signature_name = signature.name
+        request.inputs[signature.input].CopyFrom(wire.to_tensor(rows))
+        answer = await self._call(wire.PREDICT, request, messages.PredictResponse)
+        version = str(answer.model_spec.version.value)
+        if version != self._versions.get(signature.model):
+            self._info = None
+        try:
+            return {name: wire.to_array(tensor) for name, tensor in answer.outputs.items()}, version
+        except ValueError as error:
+            raise self._unreadable(wire.PREDICT, error) from None
+
+    async def _call(self, method: str, request: wire.Message, response: type[Any]) -> wire.Message:
+        """Send one message and return the answer, or raise the BackendError that its status stands for."""
+        expires = time.monotonic() + self._deadline
+        try:
+            try:
+                data = await self._send(method, request, expires)
+            except grpc.aio.AioRpcError as error:
+                # Another server may be there when one has gone; one with too much work needs no more of it.
+                if error.code() != grpc.StatusCode.UNAVAILABLE or QUEUE_FULL in (error.details() or ""):
+                    raise
+                data = await self._send(method, request, expires)
+        except grpc.aio.AioRpcError as error:
+            details = error.details() or ""
+            log.warning("TF Serving at %s, %s: %s %s", self._target, method, error.code().name, details)
+            if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED and QUEUE_FULL not in details:
+                self._info = None
+            if error.code() == grpc.StatusCode.NOT_FOUND and method != wire.GET_MODEL_STATUS:
+                raise await self._why_not_found(request.model_spec.name) from error
+            raise backend_error(error.code(), details, self._deadline) from error
+        try:
+            return response.FromString(data)
+        except DecodeError as error:
+            raise self._unreadable(method, error) from None
+
+    async def _send(self, method: str, request: wire.Message, expires: float) -> bytes:
+        """Send one message on a channel that may work."""
+        channel = self._open_channel()
+        timeout = max(0.0, expires - time.monotonic())
+        return cast(bytes, await channel.unary_unary(method)(request.SerializeToString(), timeout=timeout))
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        """Return the channel, made anew when it cannot connect.
+
+        gRPC itself would try again: ever more seldom, up to 2 minutes apart for a name that does not resolve,
+        as that of a container which is not started yet.
+        """
+        channel = self._channel
+        if channel is not None and (
+            channel.get_state() != grpc.ChannelConnectivity.TRANSIENT_FAILURE
+            or time.monotonic() - self._opened_at < RECONNECT_AFTER
+        ):
+            return channel
+        if channel is not None:
+            # Calls that are still on the old channel may end there.
+            task = asyncio.create_task(channel.close(self._deadline))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        self._channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
+        self._opened_at = time.monotonic()
+        return self._channel
+
+    def _connected(self) -> bool:
+        return self._channel is not None and self._channel.get_state() == grpc.ChannelConnectivity.READY
+
+    async def _why_not_found(self, model: str) -> BackendError:
+        """Return why TF Serving has no version of a model to ask."""
+        messages = wire.messages()
+        request = messages.GetModelStatusRequest()
+        request.model_spec.name = model
+        try:
+            answer = await self._call(wire.GET_MODEL_STATUS, request, messages.GetModelStatusResponse)
+        except BackendError as error:
+            return error
+        states = {status.state for status in answer.model_version_status}
+        if states & {START, LOADING, AVAILABLE}:
+            return NotReady(f"TF Serving is still loading the model {model}. Try again in a few seconds.")
+        for status in answer.model_version_status:
+            if status.status.error_code:
+                log.error(
+                    "TF Serving could not load %s/%s: %s", model, status.version, status.status.error_message
+                )
+                return NotReady(f"TF Serving could not load version {status.version} of {model}. {EXPORT}")
+        return NotReady(f"TF Serving has unloaded the model {model}. {EXPORT}")
+
+    def _unreadable(self, method: str, error: Exception) -> BadAnswer:
+        log.error("TF Serving at %s, %s: an answer that cannot be read: %s", self._target, method, error)
+        return BadAnswer(f"The model server's answer could not be read. Try again. {SEE_LOG}")
+
+
+def backend_error(code: grpc.StatusCode, details: str, deadline: float) -> BackendError:
+    """Return what a status of TF Serving, or of gRPC on its behalf, means to a client."""
+    match code.name:
+        case "UNAVAILABLE" if QUEUE_FULL not in details:
+            return Unavailable(f"The model server cannot be reached. Try again in a few seconds. {SEE_LOG}")
+        case "DEADLINE_EXCEEDED":
+            return DeadlineExceeded(f"The models took longer than {deadline:g} seconds. {LESS_WORK}")
+        case "RESOURCE_EXHAUSTED" if QUEUE_TIMEOUT in details:
+            return DeadlineExceeded(f"The model server was too busy to answer in time. {LESS_WORK}")
+        case "RESOURCE_EXHAUSTED" if MESSAGE_TOO_LARGE in details:
+            return BadAnswer(f"The cards are too large to send at once. Ask for fewer. {SEE_LOG}")
+        case "RESOURCE_EXHAUSTED" if OUT_OF_MEMORY in details:
+            return Unavailable(f"The model server has too little memory. {LESS_WORK} {SEE_LOG}")
+        case "UNAVAILABLE" | "RESOURCE_EXHAUSTED":
+            return Unavailable(f"The model server has more work than it can take. {LESS_WORK}")
+        case "NOT_FOUND":
+            return NotReady(f"TF Serving has no version of the models. {EXPORT}")
+        case "INVALID_ARGUMENT" if TOO_MANY_ROWS in details:
+            return BadAnswer(
+                "The model server takes fewer cards at once than this gateway. Ask for fewer, "
+                f"or set TF Serving's max_batch_size to {MAX_ROWS}."
+            )
+        case "FAILED_PRECONDITION" if NO_SIGNATURE in details:
+            return BadAnswer(f"TF Serving's models are not made for this gateway. {EXPORT}")
+        case _:
+            return BadAnswer(f"The model server failed at this request. Try again. {SEE_LOG}")
+
+
+def specs_of(definition: wire.Message) -> signatures.Specs:
+    """Read a SignatureDef."""
+    return signatures.Specs(
+        {name: spec_of(tensor) for name, tensor in definition.inputs.items()},
+        {name: spec_of(tensor) for name, tensor in definition.outputs.items()},
+    )
+
+
+def spec_of(tensor: wire.Message) -> signatures.Spec:
+    """Read a TensorInfo."""
+    dtype = wire.dtype_name(tensor.dtype)
+    if tensor.tensor_shape.unknown_rank:
+        return signatures.Spec(dtype, None)
+    sizes = (None if dim.size < 0 else int(dim.size) for dim in tensor.tensor_shape.dim)
+    return signatures.Spec(dtype, tuple(sizes))

@@ -1,0 +1,317 @@
+"""The models in this process, on SavedModels that TF Serving itself has served."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving import noise
+from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
+from serving.embedded import EmbeddedBackend, complete_versions
+from serving.tfserving import TFServingBackend
+from tests.fakes.tfserving import serve_models
+
+MODELS = Path(__file__).parents[1] / "golden" / "models"
+NOISE = noise.draw(seed=7, n=3, size=8)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[EmbeddedBackend]:
+    backend = EmbeddedBackend(MODELS, deadline=60.0)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A copy of the models that a test may break."""
+    return Path(shutil.copytree(MODELS, tmp_path / "store"))
+
+
+async def reason(store: Path) -> str:
+    backend = EmbeddedBackend(store, deadline=60.0)
+    try:
+        with pytest.raises(NotReady) as caught:
+            await backend.info()
+    finally:
+        await backend.close()
+    assert str(store) in str(caught.value)
+    assert "holofoil export" in str(caught.value)
+    return str(caught.value)
+
+
+def export(folder: Path, signatures: dict[str, tuple[dict[str, tf.TensorSpec], object]]) -> None:
+    """Write a SavedModel with these signatures: each its inputs, and a function from them to its outputs."""
+    module = tf.Module()
+    functions = {}
+    for name, (inputs, call) in signatures.items():
+        functions[name] = tf.function(call).get_concrete_function(**inputs)
+    tf.saved_model.save(module, str(folder), signatures=functions)
+
+
+def export_generator(
+    folder: Path, *, name: str = "generate", outputs: str = "cards", noise_dtype=tf.float32
+) -> None:
+    def generate(noise):
+        cards = tf.zeros((tf.shape(noise)[0], 16, 16, 3), tf.uint8)
+        return {outputs: tf.ensure_shape(cards, (None, 16, 16, 3))}
+
+    export(folder, {name: ({"noise": tf.TensorSpec((None, 8), noise_dtype, "noise")}, generate)})
+
+
+def export_discriminator(folder: Path, *, size: int = 16, logit: float = 0.0) -> None:
+    def score(cards):
+        rows = tf.reduce_mean(tf.cast(cards, tf.float32), axis=(1, 2, 3))
+        return {"logit": rows * 0 + logit, "probability": rows / 255, "percentile": rows / 2.55}
+
+    spec = tf.TensorSpec((None, size, size, 3), tf.uint8, "cards")
+    export(folder, {"score": ({"cards": spec}, score)})
+
+
+async def test_the_models_are_described_by_their_signatures(backend):
+    assert await backend.info() == ModelInfo(version="1", noise_size=8, height=16, width=16)
+
+
+async def test_the_answers_are_those_of_tf_serving(backend):
+    with serve_models(MODELS) as stand_in:
+        remote = TFServingBackend(stand_in.target, deadline=10.0)
+        there = await remote.generate(NOISE)
+        scored_there = await remote.score(there.cards)
+        await remote.close()
+    here = await backend.generate(NOISE)
+    scored_here = await backend.score(here.cards)
+    np.testing.assert_array_equal(here.cards, there.cards)
+    assert (here.version, scored_here.version) == (there.version, scored_there.version)
+    for name in ("logit", "probability", "percentile"):
+        np.testing.assert_allclose(getattr(scored_here, name), getattr(scored_there, name), rtol=2e-6)
+
+
+async def test_calls_at_once_each_get_their_own_cards(backend):
+    rows = [noise.draw(seed=seed, n=2, size=8) for seed in range(8)]
+    together = await asyncio.gather(*(backend.generate(row) for row in rows))
+    for row, drawn in zip(rows, together, strict=True):
+        np.testing.assert_array_equal(drawn.cards, (await backend.generate(row)).cards)
+
+
+async def test_the_newest_version_that_both_models_have_is_served(store):
+    for model in store.iterdir():
+        for version in ("9", "20260131120000", "notanumber", ".staging-5"):
+            shutil.copytree(model / "1", model / version)
+    shutil.copytree(store / "generator" / "1", store / "generator" / "20260201000000")
+    (store / "generator" / "20260301000000").mkdir()
+    shutil.copytree(store / "discriminator" / "1", store / "discriminator" / "20260301000000")
+    assert [version.number for version in complete_versions(store)] == [20260131120000, 9, 1]
+    backend = EmbeddedBackend(store, deadline=60.0)
+    assert (await backend.info()).version == "20260131120000"
+    await backend.close()
+
+
+async def test_a_version_that_is_broken_gives_way_to_the_one_before(store):
+    for model in store.iterdir():
+        shutil.copytree(model / "1", model / "2")
+    shutil.rmtree(store / "generator" / "2" / "variables")
+    backend = EmbeddedBackend(store, deadline=60.0)
+    assert (await backend.info()).version == "1"
+    await backend.close()
+
+
+async def test_without_a_store_the_models_are_not_ready(tmp_path):
+    assert "no model store" in await reason(tmp_path / "nowhere")
+    assert "no version" in await reason(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["generator", "discriminator"])
+async def test_half_a_pair_is_not_ready(store, model):
+    shutil.rmtree(store / model)
+    assert "no version in both" in await reason(store)
+
+
+def remove_graph(version: Path) -> None:
+    (version / "saved_model.pb").unlink()
+
+
+def cut_graph(version: Path) -> None:
+    data = (version / "saved_model.pb").read_bytes()
+    (version / "saved_model.pb").write_bytes(data[: len(data) // 2])
+
+
+def remove_variables(version: Path) -> None:
+    shutil.rmtree(version / "variables")
+
+
+def cut_variables(version: Path) -> None:
+    data = version / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+
+
+def flip_variables(version: Path) -> None:
+    data = version / "variables" / "variables.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    data.write_bytes(content)
+
+
+def replace_by_text(version: Path) -> None:
+    (version / "saved_model.pb").write_text("version https://git-lfs.github.com/spec/v1")
+
+
+@pytest.mark.parametrize(
+    "damage", [remove_graph, cut_graph, remove_variables, cut_variables, flip_variables, replace_by_text]
+)
+@pytest.mark.parametrize("model", ["generator", "discriminator"])
+async def test_a_damaged_model_is_not_ready_and_says_so(store, model, damage):
+    damage(store / model / "1")
+    message = await reason(store)
+    assert "no version" in message if damage is remove_graph else "damaged or incomplete" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "serving_default"}, "generator has no signature generate"),
+        ({"outputs": "images"}, "gives no cards"),
+        ({"noise_dtype": tf.float64}, r"takes noise as float64 \(\?, 8\)"),
+    ],
+)
+async def test_a_model_with_other_tensors_is_not_ready_and_says_which(store, options, words, recwarn):
+    shutil.rmtree(store / "generator" / "1")
+    export_generator(store / "generator" / "1", **options)
+    message = await reason(store)
+    assert words.replace("\\", "") in message
+
+
+async def test_a_pair_of_two_card_sizes_is_not_ready(store):
+    shutil.rmtree(store / "discriminator" / "1")
+    export_discriminator(store / "discriminator" / "1", size=24)
+    assert "uint8 (?, 24, 24, 3)" in await reason(store)
+
+
+async def test_a_pair_that_answers_nonsense_is_not_ready(store):
+    shutil.rmtree(store / "discriminator" / "1")
+    export_discriminator(store / "discriminator" / "1", logit=float("nan"))
+    assert "not finite" in await reason(store)
+
+
+async def test_a_store_that_is_filled_later_is_served_without_a_restart(tmp_path):
+    backend = EmbeddedBackend(tmp_path / "store", deadline=60.0)
+    with pytest.raises(NotReady):
+        await backend.info()
+    shutil.copytree(MODELS, tmp_path / "store")
+    assert (await backend.info()).version == "1"
+    await backend.close()
+
+
+async def test_a_broken_version_is_not_loaded_again_and_again(store):
+    graph = store / "generator" / "1" / "saved_model.pb"
+    whole = graph.read_bytes()
+    cut_graph(graph.parent)
+    backend = EmbeddedBackend(store, deadline=60.0)
+    with pytest.raises(NotReady) as first:
+        await backend.info()
+    graph.write_bytes(whole)
+    with pytest.raises(NotReady) as second:
+        await backend.info()
+    assert str(first.value) == str(second.value)
+    began = time.monotonic()
+    while time.monotonic() - began < 20:
+        try:
+            await backend.info()
+            break
+        except NotReady:
+            await asyncio.sleep(0.2)
+    assert 3 < time.monotonic() - began < 15
+    await backend.close()
+
+
+async def test_a_load_that_takes_longer_than_the_deadline_goes_on(store):
+    backend = EmbeddedBackend(store, deadline=0.001)
+    with pytest.raises(NotReady, match="still loading"):
+        await backend.info()
+    under_way = asyncio.create_task(backend.info())
+    await asyncio.sleep(0)
+    under_way.cancel()
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await backend.info()
+                break
+            except NotReady:
+                await asyncio.sleep(0.05)
+    await backend.close()
+
+
+def export_slow_discriminator(folder: Path, *, steps: int) -> None:
+    """Write a discriminator that works long at bright cards."""
+
+    def score(cards):
+        bright = tf.reduce_max(tf.cast(cards, tf.float32), axis=(1, 2, 3))
+        count = tf.where(tf.reduce_max(bright) > 250, steps, 0)
+        work = tf.while_loop(lambda i, _: i < count, lambda i, x: (i + 1, x * 0.5), (0, bright))[1]
+        return {"logit": work * 0, "probability": work * 0, "percentile": work * 0}
+
+    spec = tf.TensorSpec((None, 16, 16, 3), tf.uint8, "cards")
+    export(folder, {"score": ({"cards": spec}, score)})
+
+
+async def test_a_slow_call_ends_at_the_deadline_and_leaves_the_next_one_whole(store):
+    shutil.rmtree(store / "discriminator" / "1")
+    export_slow_discriminator(store / "discriminator" / "1", steps=200_000)
+    shutil.rmtree(store / "generator" / "1")
+    export_generator(store / "generator" / "1")
+    patient = EmbeddedBackend(store, deadline=60.0)
+    await patient.info()
+    bright, dark = (np.full((2, 16, 16, 3), level, np.uint8) for level in (255, 0))
+    backend = EmbeddedBackend(store, deadline=0.05)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await backend.info()
+                break
+            except NotReady:
+                await asyncio.sleep(0.05)
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
+        await backend.score(bright)
+    assert time.monotonic() - began < 1
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                scored = await backend.score(dark)
+                break
+            except DeadlineExceeded:
+                await asyncio.sleep(0.05)
+    assert scored.logit.shape == (2,)
+    await patient.close()
+    await backend.close()
+
+
+def export_picky_discriminator(folder: Path) -> None:
+    """Write a discriminator that fails at white cards."""
+
+    def score(cards):
+        dark = tf.reduce_max(tf.cast(cards, tf.float32), axis=(1, 2, 3))
+        with tf.control_dependencies([tf.debugging.assert_less(dark, 255.0, "a secret of the graph")]):
+            dark = tf.identity(dark)
+        return {"logit": dark, "probability": dark / 255, "percentile": dark / 2.55}
+
+    spec = tf.TensorSpec((None, 16, 16, 3), tf.uint8, "cards")
+    export(folder, {"score": ({"cards": spec}, score)})
+
+
+async def test_a_model_that_fails_is_a_bad_answer_without_its_own_words(store):
+    shutil.rmtree(store / "discriminator" / "1")
+    export_picky_discriminator(store / "discriminator" / "1")
+    shutil.rmtree(store / "generator" / "1")
+    export_generator(store / "generator" / "1")
+    backend = EmbeddedBackend(store, deadline=60.0)
+    with pytest.raises(BadAnswer) as caught:
+        await backend.score(np.full((1, 16, 16, 3), 255, np.uint8))
+    assert "secret" not in str(caught.value)
+    await backend.close()
