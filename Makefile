@@ -32,7 +32,7 @@ browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install 
 	.venv/bin/pytest -m browser
 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
-	.venv/bin/python -m tests.deploy.up
+	.venv/bin/python tests/deploy/up.py
 
 bench-training: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
 	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)

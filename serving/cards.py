@@ -21,6 +21,7 @@ UPLOAD_FORMATS = ("PNG", "JPEG", "WEBP")
 FOLDER_FORMATS = (*UPLOAD_FORMATS, "BMP", "GIF")
 
 MAX_PIXELS = 16_000_000
+FOLDER_MAX_PIXELS = 89_000_000  # scans and photographs of one's own; above, Pillow warns of a bomb
 MIN_SIDE = 8
 
 # Everything Pillow 13 was seen to raise on damaged files.
@@ -67,11 +68,11 @@ class Picture:
     applied: tuple[str, ...]  # of: exif_orientation, alpha_on_white, 16_bit_to_8, colour_to_rgb
 
 
-def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS) -> Picture:
+def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read one still image as upright RGB on white.
 
     Raises BadCard for bytes that are empty, of another format, damaged or cut short, animated,
-    larger than 16 megapixels or with a side below 8 pixels. Size is judged before a pixel is decoded.
+    larger than max_pixels or with a side below 8 pixels. Size is judged before a pixel is decoded.
     """
     if not data:
         raise BadCard("empty", "The file is empty. Send the image's bytes.")
@@ -79,13 +80,13 @@ def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS) -> Picture:
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
     except BOMBS:
-        raise BadCard("dimensions", f"The image has more than {MAX_PIXELS:,} pixels. Shrink it.") from None
+        raise BadCard("dimensions", f"The image has more than {max_pixels:,} pixels. Shrink it.") from None
     except UNREADABLE:
         if data.startswith(BEGINNINGS):
             raise BadCard("corrupt", DAMAGED) from None
         raise BadCard("unsupported", f"The file is none of {names}. Save it as one of them.") from None
     with image:
-        check_size(*image.size)
+        check_size(*image.size, max_pixels)
         try:
             if getattr(image, "is_animated", False):
                 raise BadCard("animated", "The image is animated. Send one still frame.")
@@ -95,11 +96,11 @@ def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS) -> Picture:
             raise BadCard("corrupt", DAMAGED) from None
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise BadCard unless an image of this size may be decoded."""
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise BadCard(
-            "dimensions", f"The image is {width}x{height}; at most {MAX_PIXELS:,} pixels are read. Shrink it."
+            "dimensions", f"The image is {width}x{height}; at most {max_pixels:,} pixels are read. Shrink it."
         )
     if min(width, height) < MIN_SIDE:
         raise BadCard(

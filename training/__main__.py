@@ -1,6 +1,7 @@
 """The command line, `holofoil` or `python -m training`: no logic."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -96,12 +97,16 @@ COMMANDS = {"sample-cards": sample_cards, "prepare": prepare, "train": train, "e
 
 
 def main() -> None:
-    """Run one command; what the user can mend is told in one line, without a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes
+    """Run one command; what the user can mend is told without a traceback."""
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # without it, a machine without GPU is reported as an error
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil")
-    except Trouble as trouble:
+    except (Trouble, OSError) as trouble:  # a full disk or a folder without rights is no fault of the code
         sys.exit(f"holofoil: {trouble}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from serving.cards import FOLDER_FORMATS, BadCard, Card, decode, fit
+from serving.cards import FOLDER_FORMATS, FOLDER_MAX_PIXELS, BadCard, Card, decode, fit
 from training.trouble import Trouble
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
@@ -82,7 +83,7 @@ def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, wid
 
     def read(path: Path) -> Card | BadCard:
         try:
-            return fit(decode(path.read_bytes(), FOLDER_FORMATS).card, height, width)
+            return fit(decode(path.read_bytes(), FOLDER_FORMATS, FOLDER_MAX_PIXELS).card, height, width)
         except BadCard as bad:
             return bad
         except OSError as error:
@@ -96,7 +97,7 @@ def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, wid
             name = path.relative_to(folder).as_posix()
             if isinstance(card, BadCard):
                 skipped.append({"file": name, "reason": str(card)})
-                tqdm.write(f"skipped {name}: {card}")
+                tqdm.write(f"skipped {name}: {card}", sys.stderr)
             else:
                 file.write(card.tobytes())
                 cards.append({"file": name, "sha256": hashlib.sha256(card.tobytes()).hexdigest()})

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -315,3 +317,17 @@ async def test_a_model_that_fails_is_a_bad_answer_without_its_own_words(store):
         await backend.score(np.full((1, 16, 16, 3), 255, np.uint8))
     assert "secret" not in str(caught.value)
     await backend.close()
+
+
+def test_loading_leaves_the_terminal_to_the_gateway():
+    """TensorFlow writes notes on import that no log level of its own reaches; what others write stays."""
+    program = f"""
+import asyncio, os
+from pathlib import Path
+from serving.embedded import EmbeddedBackend, start_up_notes_dropped
+with start_up_notes_dropped():
+    os.write(2, b"a word of somebody else's\\n")
+print(asyncio.run(EmbeddedBackend(Path({str(MODELS)!r}), deadline=60).info()).noise_size)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (ran.stdout, ran.stderr) == ("8\n", "a word of somebody else's\n")

@@ -61,7 +61,13 @@ def test_unreadable_files_are_skipped_with_their_reason(folder, tmp_path, capsys
     assert "empty" in skipped["empty.png"]
     assert "none of PNG" in skipped["text.jpg"]
     assert "damaged" in skipped["cut.png"]
-    assert "skipped cut.png: " in capsys.readouterr().out
+    assert "skipped cut.png: " in capsys.readouterr().err
+
+
+def test_a_photograph_larger_than_an_upload_may_be_is_read(folder, tmp_path):
+    Image.new("RGB", (4400, 4400), "navy").save(folder / "photograph.jpg")
+    prepare(folder, tmp_path / "data", 56, 40)
+    assert manifest(tmp_path / "data")["skipped"] == []
 
 
 def test_copies_never_straddle_the_split(tmp_path):
