@@ -36,6 +36,8 @@ class Config:
     """The same on generated cards."""
     augment: float | None = None
     """Probability of each augmentation for each card, in [0, 1]; None chooses by the number of cards."""
+    negatives: int = 0
+    """How many of the discriminator's fakes in a batch are pictures that are no cards."""
     mixed_batch: bool = False
     """Judge real and generated cards in one pass of the discriminator, as the posted loop did."""
     predicted_fakes: bool = False
@@ -60,6 +62,10 @@ class Config:
         """Refuse what cannot be trained, before anything is built."""
         if self.batch < 2:
             raise BadConfig(f"batch is {self.batch}; it needs to be 2 or more.")
+        if not 0 <= self.negatives < self.batch:
+            raise BadConfig(
+                f"negatives is {self.negatives}; a batch of {self.batch} needs generated cards too."
+            )
         if self.images < self.batch:
             raise BadConfig(f"images is {self.images}; show at least one batch of {self.batch}.")
         if self.augment is not None and not 0 <= self.augment <= 1:
@@ -97,19 +103,20 @@ def dcgan_r1(height: int, width: int) -> Config:
     """Build the repaired DCGAN: recognisable cards within minutes on a CPU, and stable.
 
     Logits in place of a sigmoid, R1 (Mescheder 2018), 4x4 kernels at stride 2, batch normalisation in all
-    of the generator and none of the discriminator, separate passes, an averaged generator.
+    of the generator and none of the discriminator, separate passes, an averaged generator, and negatives,
+    so that the discriminator also knows what is no card.
     """
-    halvings = 4 if min(height, width) >= 64 else 3
     return Config(
         preset="dcgan-r1",
         height=height,
         width=width,
         networks="dcgan",
         noise_size=128,
-        channels=(192, 128, 64, 32)[:halvings] if halvings == 4 else (192, 96, 48),
+        channels=(192, 128, 64, 32) if min(height, width) >= 64 else (192, 96, 48),
         loss="non_saturating",
-        r1=1.0,
-        learning_rate=2e-4,
+        r1=height * width / 400,  # 10 at 64x64: the norm sums over pixels
+        negatives=2,
+        learning_rate=5e-4,
         beta_1=0.5,
         beta_2=0.99,
         average_half_life=10_000,
@@ -147,7 +154,13 @@ def seed(height: int, width: int) -> Config:
 def tiny(height: int, width: int) -> Config:
     """Build a run of seconds, for tests and for a first look."""
     return replace(
-        dcgan_r1(height, width), preset="tiny", channels=(16, 12, 8), noise_size=16, batch=8, images=64
+        dcgan_r1(height, width),
+        preset="tiny",
+        channels=(16, 12, 8),
+        noise_size=16,
+        batch=8,
+        negatives=1,
+        images=64,
     )
 
 

@@ -20,6 +20,7 @@ from training.config import DEFAULT, Config, configure
 from training.dataset import Dataset
 from training.losses import LOSSES, gradient_penalty
 from training.models import Networks, to_pixels, to_unit
+from training.negatives import negatives
 from training.run import Run
 from training.trouble import Trouble
 
@@ -40,6 +41,7 @@ def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, kera
     All randomness comes from (config.seed, step index), so that a resumed run repeats the unbroken one.
     """
     loss = LOSSES[config.loss]
+    generated = config.batch - config.negatives
     generator, discriminator = networks.generator, networks.discriminator
     optimizers = {"generator": adam(config, generator), "discriminator": adam(config, discriminator)}
 
@@ -56,8 +58,10 @@ def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, kera
         return judge(real, real_seed), judge(fake, fake_seed)
 
     def discriminator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
-        noise_seed, judge_seed = tf.unstack(tf.random.split(seed))
+        noise_seed, judge_seed, negative_seed = tf.unstack(tf.random.split(seed, 3))
         fake = generator(noise(noise_seed), training=not config.predicted_fakes)
+        if config.negatives:
+            fake = tf.concat([fake[:generated], negatives(real[generated:], negative_seed)], 0)
         with tf.GradientTape() as tape:
             with tf.GradientTape(persistent=True) as inputs:
                 inputs.watch([real, fake])
@@ -78,8 +82,8 @@ def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, kera
             "d_loss": adversarial,
             "penalty": penalty,
             "real_accuracy": share(real_logits > 0),
-            "fake_accuracy": share(fake_logits < 0),
-            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None, :]),
+            "fake_accuracy": share(fake_logits[:generated] < 0),
+            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None, :generated]),
         }
 
     def generator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
@@ -94,7 +98,7 @@ def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, kera
     @tf.function(autograph=False)
     def step(cards: tf.Tensor, index: tf.Tensor) -> Metrics:
         seeds = tf.random.split(tf.random.fold_in(tf.constant([config.seed, 0]), index))
-        real = to_unit(cards)
+        real = to_unit(tf.ensure_shape(cards, (config.batch, config.height, config.width, 3)))
         metrics = discriminator_step(real, seeds[0]) | generator_step(real, seeds[1])
         follow(networks, averaging_rate(config, index))
         return metrics

@@ -20,6 +20,7 @@ def test_the_default_draws_trading_cards_from_a_grid_of_seven_by_five():
         ("seed", 56, 40, {}, "prepare the folder with --size 64x64"),
         ("dcgan-r1", 57, 40, {}, "multiples of 8"),
         ("dcgan-r1", 56, 40, {"batch": 1}, "2 or more"),
+        ("dcgan-r1", 56, 40, {"batch": 2}, "generated cards too"),
         ("dcgan-r1", 56, 40, {"images": 3}, "at least one batch"),
         ("dcgan-r1", 56, 40, {"augment": 1.5}, "between 0 and 1"),
     ],
