@@ -56,7 +56,7 @@ clean: ## remove what make made
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv || (rm -rf .venv; echo "Python cannot make a virtual environment: on Debian, apt install python3-venv"; exit 1)
+	@$(PYTHON) -m venv .venv || (rm -rf .venv; echo "Python cannot make a virtual environment: on Debian, apt install python3-venv"; exit 1)
 
 .venv/.serve: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing the gateway with TensorFlow into .venv (once, about 600 MB)"

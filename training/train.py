@@ -15,130 +15,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training import dataset
-from training.augment import augment
 from training.config import DEFAULT, Config, configure
 from training.dataset import Dataset
-from training.losses import LOSSES, gradient_penalty
-from training.models import Networks, to_pixels, to_unit
-from training.negatives import negatives
+from training.models import Networks, to_pixels
 from training.run import Run
+from training.step import Metrics, Step
 from training.trouble import Trouble
 
 SAMPLES = 60
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
 
-Metrics = dict[str, tf.Tensor]
-Step = Callable[[tf.Tensor, tf.Tensor], Metrics]
-
 
 class Diverged(Trouble):
     """A loss is no longer a number; the last checkpoint is from before."""
-
-
-def train_step(config: Config, networks: Networks) -> tuple[Step, dict[str, keras.optimizers.Optimizer]]:
-    """Return the optimizers and the compiled step: cards uint8 (batch, height, width, 3), index -> metrics.
-
-    All randomness comes from (config.seed, step index), so that a resumed run repeats the unbroken one.
-    """
-    loss = LOSSES[config.loss]
-    generated = config.batch - config.negatives
-    generator, discriminator = networks.generator, networks.discriminator
-    optimizers = {"generator": adam(config, generator), "discriminator": adam(config, discriminator)}
-
-    def noise(seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal((config.batch, config.noise_size), seed)
-
-    def judge(cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return discriminator(augment(cards, config.augment or 0.0, seed), training=True)
-
-    def judge_both(real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if config.mixed_batch:
-            return tuple(tf.split(judge(tf.concat([real, fake], 0), seed), 2))
-        real_seed, fake_seed = tf.unstack(tf.random.split(seed))
-        return judge(real, real_seed), judge(fake, fake_seed)
-
-    def discriminator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
-        noise_seed, judge_seed, negative_seed = tf.unstack(tf.random.split(seed, 3))
-        fake = generator(noise(noise_seed), training=not config.predicted_fakes)
-        if config.negatives:
-            fake = tf.concat([fake[:generated], negatives(real[generated:], negative_seed)], 0)
-        with tf.GradientTape() as tape:
-            with tf.GradientTape(persistent=True) as inputs:
-                inputs.watch([real, fake])
-                real_logits, fake_logits = judge_both(real, fake, judge_seed)
-            adversarial = loss.discriminator(real_logits, fake_logits)
-            penalty = tf.constant(0.0)
-            if config.r1:
-                penalty += config.r1 / 2 * gradient_penalty(inputs.gradient(real_logits, real))
-            if config.r2:
-                penalty += config.r2 / 2 * gradient_penalty(inputs.gradient(fake_logits, fake))
-            total = adversarial + penalty
-        update(
-            optimizers["discriminator"],
-            discriminator,
-            tape.gradient(total, discriminator.trainable_variables),
-        )
-        return {
-            "d_loss": adversarial,
-            "penalty": penalty,
-            "real_accuracy": share(real_logits > 0),
-            "fake_accuracy": share(fake_logits[:generated] < 0),
-            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None, :generated]),
-        }
-
-    def generator_step(real: tf.Tensor, seed: tf.Tensor) -> Metrics:
-        noise_seed, fake_seed, real_seed = tf.unstack(tf.random.split(seed, 3))
-        real_logits = judge(real, real_seed) if loss.generator_sees_real else tf.zeros(config.batch)
-        with tf.GradientTape() as tape:
-            fake_logits = judge(generator(noise(noise_seed), training=True), fake_seed)
-            g_loss = loss.generator(real_logits, fake_logits)
-        update(optimizers["generator"], generator, tape.gradient(g_loss, generator.trainable_variables))
-        return {"g_loss": g_loss}
-
-    @tf.function(autograph=False)
-    def step(cards: tf.Tensor, index: tf.Tensor) -> Metrics:
-        seeds = tf.random.split(tf.random.fold_in(tf.constant([config.seed, 0]), index))
-        real = to_unit(tf.ensure_shape(cards, (config.batch, config.height, config.width, 3)))
-        metrics = discriminator_step(real, seeds[0]) | generator_step(real, seeds[1])
-        follow(networks, averaging_rate(config, index))
-        return metrics
-
-    return step, optimizers
-
-
-def adam(config: Config, network: keras.Model) -> keras.optimizers.Optimizer:
-    """Return an optimizer built for this network, so that tracing the step creates no variables."""
-    optimizer = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2, epsilon=1e-8)
-    optimizer.build(network.trainable_variables)
-    return optimizer
-
-
-def update(optimizer: keras.optimizers.Optimizer, network: keras.Model, gradients: list[tf.Tensor]) -> None:
-    """Move a network's own weights, and no others: Keras' `trainable` flags decide nothing here."""
-    optimizer.apply(gradients, network.trainable_variables)
-
-
-def share(truths: tf.Tensor) -> tf.Tensor:
-    """Return the share of true entries."""
-    return tf.reduce_mean(tf.cast(truths, tf.float32))
-
-
-def averaging_rate(config: Config, index: tf.Tensor) -> tf.Tensor:
-    """Return how much of the generator enters its average at this step.
-
-    The half-life grows with the run, to a twentieth of the images seen, up to config.average_half_life.
-    """
-    if config.average_half_life == 0:
-        return tf.constant(1.0)
-    seen = tf.cast(index + 1, tf.float32) * config.batch
-    half_life = tf.minimum(seen / 20, float(config.average_half_life))
-    return 1.0 - 0.5 ** (config.batch / half_life)
-
-
-def follow(networks: Networks, rate: tf.Tensor) -> None:
-    """Move the average towards the generator, its normalisation statistics included."""
-    for mean, weight in zip(networks.average.weights, networks.generator.weights, strict=True):
-        mean.assign_add(rate * (weight - mean))
 
 
 def start(data: Path, folder: Path, preset: str = DEFAULT, **changes: object) -> Run:
@@ -171,14 +60,9 @@ def resume(data: Path, folder: Path, images: int | None = None) -> Run:
 def train(config: Config, run: Run, cards: Dataset) -> None:
     """Train from the run's newest checkpoint, or from the start."""
     networks = Networks.build(config)
-    step, optimizers = train_step(config, networks)
+    step = Step(config, networks)
     done = tf.Variable(0, dtype=tf.int64)
-    manager = run.manager(
-        **networks.parts(),
-        generator_optimizer=optimizers["generator"],
-        discriminator_optimizer=optimizers["discriminator"],
-        done=done,
-    )
+    manager = run.manager(**networks.parts(), **step.optimizers(), done=done)
     if manager.latest_checkpoint:
         manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
     run.forget_after(int(done))

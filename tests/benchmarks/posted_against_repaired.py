@@ -25,6 +25,7 @@ from training.export import export
 from training.run import Run
 
 PRESETS = {"seed": "posted", "dcgan-r1": "repaired"}
+D_LOSS_TERMS = {"seed": 1, "dcgan-r1": 2}  # brought to one scale: 0.693 is an undecided discriminator
 REQUEST = 16
 
 
@@ -63,7 +64,9 @@ def trained(preset: str, data: Path, options: argparse.Namespace) -> Run:
 
 def read_metrics(run: Run) -> dict[str, np.ndarray]:
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    return {name: np.array([line[name] for line in lines]) for name in lines[0]}
+    curves = {name: np.array([line[name] for line in lines]) for name in lines[0]}
+    curves["d_loss"] /= D_LOSS_TERMS[run.config.preset]
+    return curves
 
 
 def print_losses(metrics: dict[str, dict[str, np.ndarray]]) -> None:
@@ -84,7 +87,7 @@ def plot_losses(metrics: dict[str, dict[str, np.ndarray]], path: Path) -> None:
 
     colours = {"seed": "#c8402f", "dcgan-r1": "#2a6fb0"}
     panels = {
-        "discriminator's loss": "d_loss",
+        "discriminator's loss (0.69: undecided)": "d_loss",
         "generator's loss": "g_loss",
         "share of pairs ranked right": "relativistic_accuracy",
     }

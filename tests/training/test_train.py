@@ -14,6 +14,7 @@ from training.config import configure
 from training.dataset import Dataset
 from training.models import Networks, to_pixels
 from training.run import BadRun, Run, grid
+from training.step import Step
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_step_moves_both_networks_and_the_average(preset, loss):
     if preset == "posted":
         config = replace(configure("seed", 64, 64), batch=8)
     networks = Networks.build(config)
-    step, _ = train.train_step(config, networks)
+    step = Step(config, networks)
     before = {name: network.get_weights() for name, network in networks.parts().items()}
     cards = tf.zeros((8, config.height, config.width, 3), tf.uint8)
     metrics = step(cards, tf.constant(0, tf.int64))
@@ -84,8 +85,8 @@ def test_a_step_moves_both_networks_and_the_average(preset, loss):
 def test_each_optimizer_moves_its_own_network_only():
     config = configure("tiny", 56, 40, learning_rate=0.0, augment=0.0)
     networks = Networks.build(config)
-    step, optimizers = train.train_step(config, networks)
-    optimizers["discriminator"].learning_rate = 1e-3
+    step = Step(config, networks)
+    step.discriminator_optimizer.learning_rate = 1e-3
     before = networks.generator.trainable_variables[0].numpy(), networks.discriminator.get_weights()
     step(tf.zeros((8, 56, 40, 3), tf.uint8), tf.constant(0, tf.int64))
     np.testing.assert_array_equal(before[0], networks.generator.trainable_variables[0])
@@ -98,7 +99,7 @@ def test_one_card_is_learnt_by_heart(tmp_path):
     card[28:, :, 2] = 255
     config = configure("tiny", 56, 40, learning_rate=2e-3, augment=0.0)
     networks = Networks.build(config)
-    step, _ = train.train_step(config, networks)
+    step = Step(config, networks)
     batch = tf.constant(np.repeat(card[None], 8, axis=0))
     for index in range(300):
         step(batch, tf.constant(index, tf.int64))
