@@ -26,6 +26,7 @@ MIN_SIDE = 8
 
 # Everything Pillow 13 was seen to raise on damaged files.
 UNREADABLE = (
+    AssertionError,
     OSError,
     ValueError,
     SyntaxError,

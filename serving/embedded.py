@@ -74,7 +74,8 @@ class EmbeddedBackend:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._pair: Pair | None = None
         self._loading: Future[Pair] | None = None
-        self._failure: tuple[str, list[Version], float] | None = None  # why, with which versions, when
+        # Why loading failed, with what in the store, and when.
+        self._failure: tuple[str, tuple[bool, list[Version]], float] | None = None
 
     async def info(self) -> ModelInfo:
         """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
@@ -112,7 +113,7 @@ class EmbeddedBackend:
     def _load(self) -> Pair:
         """Load the newest version that can be loaded, but not the same broken ones again and again."""
         try:
-            versions = complete_versions(self._models)
+            found = self._models.is_dir(), complete_versions(self._models)
         except OSError as error:
             raise NotReady(
                 f"The model store {self._models} cannot be read: {error.strerror}. "
@@ -120,13 +121,13 @@ class EmbeddedBackend:
             ) from error
         if self._failure is not None:
             reason, failed, at = self._failure
-            if failed == versions and time.monotonic() - at < RETRY_AFTER:
+            if failed == found and time.monotonic() - at < RETRY_AFTER:
                 raise NotReady(reason)
         try:
-            self._pair = load_newest(self._models, versions)
+            self._pair = load_newest(self._models, found[1])
             return self._pair
         except NotReady as error:
-            self._failure = str(error), versions, time.monotonic()
+            self._failure = str(error), found, time.monotonic()
             raise
 
     async def _in_thread(self, call: Call, rows: NDArray[Any]) -> Answer:

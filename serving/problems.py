@@ -130,7 +130,10 @@ def from_validation(error: ValidationError) -> Refusal:
     """Turn pydantic's findings in a JSON body into a refusal with at most MAX_ROWS faults."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ROWS]
     if any(fault["type"] == "json_invalid" for fault in found):
-        return Refusal(MALFORMED_BODY, "The body is not JSON. Send one object in UTF-8, or no body at all.")
+        return Refusal(
+            MALFORMED_BODY,
+            "The body cannot be read as JSON. Send one plain object in UTF-8, or no body at all.",
+        )
     faults = [fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found]
     words = [f"{fault.pointer.removeprefix('/')}: {fault.detail}".removeprefix(": ") for fault in faults]
     return Refusal(VALIDATION, " ".join(words), faults)

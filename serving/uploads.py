@@ -29,6 +29,7 @@ class Parts:
 
     name: str
     """The only field that may be there."""
+    max_files: int
     max_file: int
     """Bytes kept of each file."""
     files: list[Upload] = field(default_factory=list[Upload])
@@ -44,7 +45,7 @@ class Parts:
         """Start a part."""
         self.count += 1
         if self.count > MAX_PARTS:
-            raise too_many(self.name, MAX_PARTS)
+            raise too_many(self.name, self.max_files)
         self.disposition = b""
         self.current = None
 
@@ -104,7 +105,7 @@ async def read_files(
     _, options = parse_options_header(content_type)
     if not options.get(b"boundary"):
         raise Refusal(MALFORMED_BODY, "The Content-Type names no boundary. Let your HTTP client set it.")
-    parts = Parts(name, max_file)
+    parts = Parts(name, max_files, max_file)
     try:
         parser = MultipartParser(
             options[b"boundary"],

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -98,9 +99,10 @@ COMMANDS = {"sample-cards": sample_cards, "prepare": prepare, "train": train, "e
 
 def main() -> None:
     """Run one command; what the user can mend is told without a traceback."""
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # without it, a machine without GPU is reported as an error
+    # Without it TensorFlow reports a machine without GPU as an error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about a picture
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half written is cleared away
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil")
     except (Trouble, OSError) as trouble:  # a full disk or a folder without rights is no fault of the code

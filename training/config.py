@@ -68,6 +68,8 @@ class Config:
             )
         if self.images < self.batch:
             raise BadConfig(f"images is {self.images}; show at least one batch of {self.batch}.")
+        if not 0 <= self.seed < 2**31:
+            raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
         if self.augment is not None and not 0 <= self.augment <= 1:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1.")
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
@@ -84,7 +86,7 @@ class Config:
         if self.height % scale or self.width % scale:
             raise BadConfig(
                 f"{self.width}x{self.height} cannot be halved {len(self.channels)} times. "
-                f"Prepare the folder with sides that are multiples of {scale}, such as 40x56 or 64x64."
+                f"Prepare the folder with sides in multiples of {scale}, such as {5 * scale}x{7 * scale}."
             )
         return self.height // scale, self.width // scale
 

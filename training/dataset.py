@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from training.trouble import Trouble
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 FEWEST_CARDS = 16
+SIDES = range(8, 1025)  # of a card, in pixels
 HOLDOUT_SHARE = 0.075
 HOLDOUT_MOST = 1000
 
@@ -44,20 +46,30 @@ class Dataset:
         """Height and width of a card."""
         return self.cards.shape[1], self.cards.shape[2]
 
+    def refuse_batch(self, batch: int) -> None:
+        """Raise BadDataset if the training split does not fill one batch."""
+        if len(self.train) < batch:
+            raise BadDataset(
+                f"{len(self.train)} training cards are fewer than one batch of {batch}. Lower --batch."
+            )
+
 
 def prepare(folder: Path, out: Path, height: int, width: int) -> Dataset:
     """Read every picture below a folder into a dataset at `out`, resized to (height, width).
 
     Pictures that cannot be read are skipped and listed with their reason in the manifest and on stderr.
-    Raises BadDataset if fewer than 16 can be read, or if `out` is there already.
+    Raises BadDataset if fewer than 16 different ones can be read, or if `out` is there already.
     """
+    if not all(side in SIDES for side in (height, width)):
+        raise BadDataset(
+            f"{width}x{height} is no size for a card: each side must have {SIDES[0]} to {SIDES[-1]} pixels."
+        )
     if out.exists():
         raise BadDataset(f"{out} is there already. Choose another place or delete it first.")
-    paths = card_paths(folder)
     staging = out.with_name(f".{out.name}.{os.getpid()}.part")
     staging.mkdir(parents=True)
     try:
-        manifest = write_cards(folder, paths, staging, height, width)
+        manifest = write_cards(folder, staging, height, width)
         refuse_too_few(folder, manifest)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
         staging.rename(out)
@@ -66,20 +78,37 @@ def prepare(folder: Path, out: Path, height: int, width: int) -> Dataset:
     return load(out)
 
 
-def card_paths(folder: Path) -> list[Path]:
-    """List the pictures below a folder, in an order that is the same everywhere."""
+def card_paths(folder: Path) -> tuple[list[Path], list[dict]]:
+    """List the pictures below a folder, in an order that is the same everywhere, and what cannot be entered.
+
+    Links are followed, each folder once. Raises BadDataset for what is no folder or has no pictures.
+    """
     if not folder.is_dir():
         raise BadDataset(f"{folder} is not a folder. Name the folder that holds your card images.")
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    paths: list[Path] = []
+    closed: list[dict] = []
+    entered: set[str] = set()
+
+    def note(error: OSError) -> None:
+        closed.append({"file": os.path.relpath(error.filename, folder), "reason": f"{error.strerror}."})
+
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        entered.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in entered]
+        pictures = (Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES)
+        paths += [path for path in pictures if path.is_file()]
     if not paths:
-        raise BadDataset(f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.")
-    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+        reasons = "".join(f" {place['file']}: {place['reason']}" for place in closed[:10])
+        raise BadDataset(f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons}")
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix()), closed
 
 
-def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, width: int) -> dict:
+def write_cards(folder: Path, staging: Path, height: int, width: int) -> dict:
     """Write all readable cards one after another; return the manifest."""
+    paths, skipped = card_paths(folder)
     cards: list[dict] = []
-    skipped: list[dict] = []
+    for place in skipped:
+        tell_skipped(place)
 
     def read(path: Path) -> Card | BadCard:
         try:
@@ -97,7 +126,7 @@ def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, wid
             name = path.relative_to(folder).as_posix()
             if isinstance(card, BadCard):
                 skipped.append({"file": name, "reason": str(card)})
-                tqdm.write(f"skipped {name}: {card}", sys.stderr)
+                tell_skipped(skipped[-1])
             else:
                 file.write(card.tobytes())
                 cards.append({"file": name, "sha256": hashlib.sha256(card.tobytes()).hexdigest()})
@@ -107,25 +136,38 @@ def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, wid
     return {"format": 1, "height": height, "width": width, "cards": cards, "skipped": skipped}
 
 
+def tell_skipped(skip: dict) -> None:
+    """Say what is left out, above the progress bar."""
+    tqdm.write(f"skipped {skip['file']}: {skip['reason']}", sys.stderr)
+
+
 def holdout_hashes(hashes: list[str]) -> set[str]:
-    """Choose the contents to hold out: 7.5 % of them, at least one, at most 1,000 cards.
+    """Choose the contents to hold out: at most 7.5 % of the cards, at least one content, at most 1,000 cards.
 
     The lowest hashes are taken: the choice depends on the contents alone, never on names or order,
     and a duplicate always follows its twin.
     """
     limit = min(max(1, round(HOLDOUT_SHARE * len(hashes))), HOLDOUT_MOST)
-    return set(sorted(hashes)[:limit])
+    copies = Counter(hashes)
+    chosen: set[str] = set()
+    count = 0
+    for content in sorted(copies):
+        if count + copies[content] <= limit:
+            chosen.add(content)
+            count += copies[content]
+    return chosen or set(sorted(copies)[:1])
 
 
 def refuse_too_few(folder: Path, manifest: dict) -> None:
     """Raise BadDataset unless there are cards enough to train on."""
-    count, skipped = len(manifest["cards"]), manifest["skipped"]
+    count = len({card["sha256"] for card in manifest["cards"]})
     if count >= FEWEST_CARDS:
         return
+    skipped = manifest["skipped"]
     reasons = "".join(f"\n  {skip['file']}: {skip['reason']}" for skip in skipped[:10])
     raise BadDataset(
-        f"{count} readable cards under {folder}; training needs at least {FEWEST_CARDS}, better 300 or more."
-        + (f" {len(skipped)} could not be read:{reasons}" if skipped else "")
+        f"{count} different readable cards under {folder}; training needs at least {FEWEST_CARDS}, "
+        "better 300 or more." + (f" {len(skipped)} could not be read:{reasons}" if skipped else "")
     )
 
 
@@ -154,10 +196,6 @@ def batches(dataset: Dataset, batch: int, seed: int, first: int = 0) -> Iterator
     what the unbroken run would have seen. The last, partial batch of a pass is left out.
     """
     steps = len(dataset.train) // batch
-    if steps == 0:
-        raise BadDataset(
-            f"{len(dataset.train)} training cards are fewer than one batch of {batch}. Lower --batch."
-        )
     for epoch in range(first // steps, 2**63):
         order = np.random.Generator(np.random.Philox([seed, epoch])).permutation(dataset.train)
         start = first % steps if epoch == first // steps else 0

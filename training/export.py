@@ -23,6 +23,7 @@ from training.config import Config
 from training.dataset import Dataset
 from training.models import Networks, to_pixels, to_unit
 from training.run import Run
+from training.trouble import Trouble
 
 Archive = Any  # keras.export.ExportArchive, which is no class but picks one
 
@@ -40,32 +41,52 @@ BATCHING = "\n".join(
 )
 
 
+class BadStore(Trouble):
+    """The store did not take the models."""
+
+
 def export(folder: Path, store: Path, data: Path | None = None) -> int:
     """Publish a run's averaged generator and its discriminator; return their version.
 
     The probability is calibrated on the run's held-out cards, read from `data` or from where they were at
-    training. Raises BadRun if the run has no checkpoint or the cards are others, BadDataset if they are gone.
+    training. Raises BadRun if the run has no checkpoint or the cards are others, BadDataset if they are
+    gone, BadStore if the store did not take the models.
     """
     run = Run.open(folder)
     networks = Networks.build(run.config)
     images = run.restore(networks)
-    cards = dataset.load(data or Path(run.data["folder"]))
+    cards = dataset.load(data or Path(run.data.folder))
     run.refuse_other_data(cards)
     calibration = calibrate(*judgements(run.config, networks, cards))
     version = next_version(store)
     card = json.dumps(model_card(run.config, version, images, cards, calibration))
-    generator = staged(store, GENERATE.model, version, generator_archive(run.config, networks, card), card)
+    folders: list[Path] = []
     try:
-        discriminator = staged(
-            store, SCORE.model, version, discriminator_archive(run.config, networks, card, calibration), card
+        folders.append(
+            staged(store, SCORE.model, discriminator_archive(run.config, networks, card, calibration), card)
         )
-    except BaseException:
-        shutil.rmtree(generator)
-        raise
-    for model in (discriminator, generator):
-        model.rename(model.parent / str(version))
-        sync(model.parent)
+        folders.append(staged(store, GENERATE.model, generator_archive(run.config, networks, card), card))
+        publish(folders, version)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
     return version
+
+
+def publish(folders: list[Path], version: int) -> None:
+    """Give staged models their version, all or none. Raises BadStore if another export took it."""
+    published: list[Path] = []
+    try:
+        for folder in folders:
+            published.append(folder.rename(folder.parent / str(version)))
+            sync(folder.parent)
+    except OSError as error:
+        for folder in published:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise BadStore(
+            f"Version {version} could not be published ({error.strerror}): perhaps another export is "
+            "running. The store is as it was; export again."
+        ) from error
 
 
 def judgements(
@@ -86,8 +107,18 @@ def judgements(
 def next_version(store: Path) -> int:
     """Return the UTC time as YYYYMMDDHHMMSS, or one more than the newest version if that is not smaller."""
     now = int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
-    taken = [int(path.name) for model in contract.MODELS for path in (store / model).glob("[0-9]*")]
+    taken = [
+        int(path.name)
+        for model in contract.MODELS
+        for path in (store / model).glob("*")
+        if is_version(path.name)
+    ]
     return max([now, *(version + 1 for version in taken)])
+
+
+def is_version(name: str) -> bool:
+    """Tell whether TF Serving and the gateway take a folder's name for a version."""
+    return name.isascii() and name.isdecimal()
 
 
 def model_card(
@@ -165,7 +196,7 @@ def archive(*endpoints: Endpoint) -> Archive:
     return made
 
 
-def staged(store: Path, model: str, version: int, content: Archive, card: str) -> Path:
+def staged(store: Path, model: str, content: Archive, card: str) -> Path:
     """Write one model completely under a name that no server takes for a version; return its folder."""
     folder = store / model / f".staging-{uuid.uuid4()}"
     folder.mkdir(parents=True)

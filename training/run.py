@@ -2,24 +2,32 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.checkpoints import Checkpoints
 from training.config import Config, from_json
 from training.dataset import Dataset
 from training.models import Networks
 from training.trouble import Trouble
 
-CHECKPOINTS_KEPT = 3
-
 
 class BadRun(Trouble):
     """The run's folder is not what was asked for; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The dataset of a run."""
+
+    folder: str
+    fingerprint: str
 
 
 class Run:
@@ -29,7 +37,7 @@ class Run:
         self.folder = folder
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples"
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints = Checkpoints(folder / "checkpoints")
 
     @staticmethod
     def create(folder: Path, config: Config, data: Path, fingerprint: str) -> "Run":
@@ -38,9 +46,9 @@ class Run:
             raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
         run = Run(folder)
         run.samples.mkdir(parents=True, exist_ok=True)
-        run.checkpoints.mkdir(exist_ok=True)
-        source = {"folder": str(data.resolve()), "fingerprint": fingerprint}
-        (folder / "data.json").write_text(json.dumps(source, indent=2))
+        run.checkpoints.folder.mkdir(exist_ok=True)
+        source = Source(str(data.resolve()), fingerprint)
+        (folder / "data.json").write_text(json.dumps(asdict(source), indent=2))
         run.save_config(config)
         return run
 
@@ -55,19 +63,29 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The configuration the run was started with."""
-        return from_json((self.folder / "config.json").read_text())
+        """The configuration the run was started with. Raises BadRun if its file is damaged."""
+        with self.damage_told("config.json"):
+            return from_json((self.folder / "config.json").read_text())
 
     def save_config(self, config: Config) -> None:
         """Write config.json, whole or not at all."""
-        written = self.folder / ".config.json.part"
-        written.write_text(config.to_json())
-        written.rename(self.folder / "config.json")
+        replace_text(self.folder / "config.json", config.to_json())
 
     @property
-    def data(self) -> dict[str, str]:
-        """Where the run's dataset lies ("folder") and what was in it ("fingerprint")."""
-        return json.loads((self.folder / "data.json").read_text())
+    def data(self) -> Source:
+        """The dataset the run was started on. Raises BadRun if its file is damaged."""
+        with self.damage_told("data.json"):
+            return Source(**json.loads((self.folder / "data.json").read_text()))
+
+    @contextmanager
+    def damage_told(self, name: str) -> Iterator[None]:
+        """Turn what reading a damaged file raises into BadRun."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadRun(
+                f"{self.folder / name} is damaged ({error}). Put the file back as it was, or start a new run."
+            ) from None
 
     def log(self, metrics: dict[str, float]) -> None:
         """Append one line to metrics.jsonl."""
@@ -75,10 +93,11 @@ class Run:
             file.write(json.dumps(metrics) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl that a resumed run will write again."""
+        """Drop the lines of metrics.jsonl that a resumed run will write again, or that were cut short."""
         if self.metrics.exists():
             lines = self.metrics.read_text().splitlines(keepends=True)
-            self.metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+            kept = [line for line in lines if step_of(line) <= step]
+            replace_text(self.metrics, "".join(kept))
 
     def save_sample(self, images: int, cards: NDArray[np.uint8]) -> None:
         """Write one grid of cards, named by how many images the run has seen."""
@@ -86,26 +105,33 @@ class Run:
 
     def refuse_other_data(self, cards: Dataset) -> None:
         """Raise BadRun if the run was started on other cards."""
-        if self.data["fingerprint"] != cards.fingerprint:
+        if self.data.fingerprint != cards.fingerprint:
             raise BadRun(
-                f"{self.folder} was trained on other cards, prepared at {self.data['folder']}. "
+                f"{self.folder} was trained on other cards, prepared at {self.data.folder}. "
                 "Name those, or start a new run on these."
             )
 
     def restore(self, networks: Networks) -> int:
         """Load the newest checkpoint; return the images it has seen. Raises BadRun if there is none."""
-        newest = tf.train.latest_checkpoint(self.checkpoints)
-        if newest is None:
+        step = self.checkpoints.load(**networks.parts())
+        if step == 0:
             raise BadRun(f"{self.folder} has no checkpoint yet. Train it for longer: --resume")
-        done = tf.Variable(0, dtype=tf.int64)
-        tf.train.Checkpoint(**networks.parts(), done=done).restore(newest).expect_partial()
-        return int(done) * self.config.batch
+        return step * self.config.batch
 
-    def manager(self, **state: tf.Module | keras.Model | tf.Variable) -> tf.train.CheckpointManager:
-        """Return the manager that saves this state under checkpoints/, newest three kept."""
-        return tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state), str(self.checkpoints), max_to_keep=CHECKPOINTS_KEPT
-        )
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    written = path.with_name(f".{path.name}.part")
+    written.write_text(text)
+    written.rename(path)
+
+
+def step_of(line: str) -> float:
+    """Return the step of a line of metrics; a line that cannot be read comes after all others."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def grid(cards: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training import dataset
-from training.config import DEFAULT, Config, configure
+from training.config import DEFAULT, BadConfig, Config, configure
 from training.dataset import Dataset
 from training.models import Networks, to_pixels
 from training.run import Run
@@ -36,8 +36,8 @@ def start(data: Path, folder: Path, preset: str = DEFAULT, **changes: object) ->
     Ctrl-C or SIGTERM ends it with a checkpoint. Raises BadConfig, BadDataset, BadRun or Diverged.
     """
     cards = dataset.load(data)
-    config = configure(preset, *cards.size, **changes)
-    config = replace(config, augment=augmentation(config, len(cards.train)))
+    config = fitted(configure(preset, *cards.size, **changes), cards, "batch" in changes)
+    cards.refuse_batch(config.batch)
     run = Run.create(folder, config, data, cards.fingerprint)
     train(config, run, cards)
     return run
@@ -46,12 +46,16 @@ def start(data: Path, folder: Path, preset: str = DEFAULT, **changes: object) ->
 def resume(data: Path, folder: Path, images: int | None = None) -> Run:
     """Go on with a run as if it had never stopped; `images` moves its end.
 
-    Raises BadRun if there is no run in the folder or the data are not those it was started on.
+    Raises BadRun if there is no run in the folder or the data are not those it was started on, BadConfig
+    if the end would lie behind it.
     """
     cards = dataset.load(data)
     run = Run.open(folder)
     run.refuse_other_data(cards)
+    seen = max(run.checkpoints.steps(), default=0) * run.config.batch
     if images is not None:
+        if images < seen:
+            raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
         run.save_config(replace(run.config, images=images))
     train(run.config, run, cards)
     return run
@@ -61,19 +65,22 @@ def train(config: Config, run: Run, cards: Dataset) -> None:
     """Train from the run's newest checkpoint, or from the start."""
     networks = Networks.build(config)
     step = Step(config, networks)
-    done = tf.Variable(0, dtype=tf.int64)
-    manager = run.manager(**networks.parts(), **step.optimizers(), done=done)
-    if manager.latest_checkpoint:
-        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
-    run.forget_after(int(done))
-    loop(config, run, networks, cards, step, manager, done)
+    state = networks.parts() | step.optimizers()
+    first = run.checkpoints.load(**state)
+    run.forget_after(first)
+    loop(config, run, networks, cards, step, run.checkpoints.manager(**state), first)
 
 
-def augmentation(config: Config, cards: int) -> float:
-    """Choose the probability of augmentation where the config leaves it open: small folders need it."""
-    if config.augment is not None:
-        return config.augment
-    return 0.3 if cards < 2000 else 0.0
+def fitted(config: Config, cards: Dataset, batch_given: bool) -> Config:
+    """Fill in what follows from the number of cards where it was left open.
+
+    Small folders need augmentation, and cannot fill a large batch.
+    """
+    if config.augment is None:
+        config = replace(config, augment=0.3 if len(cards.train) < 2000 else 0.0)
+    if not batch_given:
+        config = replace(config, batch=min(config.batch, len(cards.train)))
+    return config
 
 
 def loop(
@@ -83,10 +90,10 @@ def loop(
     cards: Dataset,
     step: Step,
     manager: tf.train.CheckpointManager,
-    done: tf.Variable,
+    first: int,
 ) -> None:
-    """Run the steps from `done` on, with log, samples, checkpoints and a clean end."""
-    first, last = int(done), math.ceil(config.images / config.batch)
+    """Run the steps from `first` on, with log, samples, checkpoints and a clean end."""
+    last = math.ceil(config.images / config.batch)
     noise = tf.random.stateless_normal((SAMPLES, config.noise_size), [config.seed, 1])
     source = dataset.batches(cards, config.batch, config.seed, first)
     bar = tqdm(total=last * config.batch, initial=first * config.batch, unit="img", desc=config.preset)
@@ -94,7 +101,6 @@ def loop(
     with stopping() as stopped, bar:
         for index in range(first, last):
             metrics = step(tf.constant(next(source)), tf.constant(index, tf.int64))
-            done.assign(index + 1)
             seen = (index + 1) * config.batch
             bar.update(config.batch)
             if index % LOG_EVERY == 0 or index + 1 == last:

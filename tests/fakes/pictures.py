@@ -28,6 +28,14 @@ def file(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return data.getvalue()
 
 
+def without_palette() -> bytes:
+    """A palette PNG whose palette was lost."""
+    data = file(plain().quantize(4))
+    start = data.index(b"PLTE") - 4
+    length = int.from_bytes(data[start : start + 4])
+    return data[:start] + data[start + 12 + length :]
+
+
 def turned(orientation: int, format: str = "JPEG") -> bytes:
     """A picture that says how a camera held it."""
     exif = Image.Exif()

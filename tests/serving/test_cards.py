@@ -92,6 +92,7 @@ def test_fit_averages_what_it_shrinks():
         (pictures.file(pictures.noisy(40, 40), "PNG")[:-400], "corrupt"),
         (pictures.file(pictures.noisy(40, 40), "WEBP")[:-400], "corrupt"),
         (pictures.file(pictures.plain())[:20], "corrupt"),
+        (pictures.without_palette(), "corrupt"),
         (pictures.animated("PNG"), "animated"),
         (pictures.animated("WEBP"), "animated"),
         (pictures.bomb(), "dimensions"),

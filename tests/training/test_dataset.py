@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_too_few_cards_are_an_error_that_says_how_many_are_needed(tmp_path, read
     for number in range(readable):
         picture(number).save(folder / f"{number}.png")
     (folder / "broken.png").write_text("no")
-    with pytest.raises(BadDataset, match=rf"(?s){readable} readable.*at least 16.*broken.png"):
+    with pytest.raises(BadDataset, match=rf"(?s){readable} different readable.*at least 16.*broken.png"):
         prepare(folder, tmp_path / "data", 56, 40)
     assert [path.name for path in tmp_path.iterdir()] == ["cards"]
 
@@ -165,4 +166,40 @@ def test_a_pass_shows_each_training_card_once_and_no_held_out_card():
 def test_a_batch_larger_than_the_data_is_refused():
     data = dataset.Dataset(np.zeros((20, 1, 1, 3), np.uint8), np.arange(18), np.arange(18, 20), "")
     with pytest.raises(BadDataset, match="Lower --batch"):
-        next(batches(data, 32, 0))
+        data.refuse_batch(32)
+
+
+def test_copies_of_a_few_cards_are_no_dataset(tmp_path):
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    for number in range(60):
+        picture(number % 15).save(folder / f"{number}.png")
+    with pytest.raises(BadDataset, match="15 different"):
+        prepare(folder, tmp_path / "data", 56, 40)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-8, 8), (8, 0), (7, 56), (200_000, 200_000)])
+def test_a_size_that_no_card_has_is_refused_before_a_file_is_read(tmp_path, size):
+    with pytest.raises(BadDataset, match="8 to 1024 pixels"):
+        prepare(tmp_path / "nothing", tmp_path / "data", *size)
+
+
+def test_linked_folders_are_read_once_even_in_a_circle(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    picture(100).save(tmp_path / "elsewhere" / "linked.png")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "deep" / "circle").symlink_to(folder)
+    prepare(folder, tmp_path / "data", 56, 40)
+    names = [card["file"] for card in manifest(tmp_path / "data")["cards"]]
+    assert len(names) == 41
+    assert "link/linked.png" in names
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root enters every folder")
+def test_a_folder_that_cannot_be_entered_is_listed(folder, tmp_path):
+    (folder / "deep").chmod(0)
+    try:
+        prepare(folder, tmp_path / "data", 56, 40)
+    finally:
+        (folder / "deep").chmod(0o755)
+    assert manifest(tmp_path / "data")["skipped"] == [{"file": "deep", "reason": "Permission denied."}]

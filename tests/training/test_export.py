@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving import contract
 from serving.contract import BATCH_SIZES, DESCRIBE_INPUT, DESCRIBE_NAME, DESCRIBE_OUTPUT, GENERATE, SCORE
 from training import dataset
-from training.export import export, next_version
+from training.export import BadStore, export, next_version, publish
 from training.models import Networks, to_pixels, to_unit
 from training.run import BadRun, Run
 
@@ -119,6 +119,7 @@ def test_the_store_holds_whole_versions_and_nothing_else(tiny_run):
 def test_each_export_is_a_newer_version(tiny_run, tmp_path):
     shutil.copytree(tiny_run.store, tmp_path / "store")
     assert export(tiny_run.run, tmp_path / "store") > tiny_run.version
+    (tmp_path / "store" / "generator" / "20261123-old").mkdir()
     (tmp_path / "store" / "generator" / "99999999999999").mkdir()
     assert next_version(tmp_path / "store") == 100000000000000
 
@@ -130,6 +131,19 @@ def test_a_failed_export_leaves_the_store_as_it_was(tiny_run, tmp_path):
     with pytest.raises(OSError, match="discriminator"):
         export(tiny_run.run, store)
     assert list((store / "generator").iterdir()) == []
+
+
+def test_of_two_exports_that_chose_one_version_the_later_leaves_the_store_as_it_was(tmp_path):
+    folders = [tmp_path / model / ".staging-1" for model in contract.MODELS]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    taken = tmp_path / contract.MODELS[1] / "7" / "saved_model.pb"
+    taken.parent.mkdir()
+    taken.touch()
+    with pytest.raises(BadStore, match="export again"):
+        publish(folders, 7)
+    assert not (tmp_path / contract.MODELS[0] / "7").exists()
+    assert taken.exists()
 
 
 def test_a_run_without_a_checkpoint_says_so(tiny_run, tmp_path):

@@ -4,14 +4,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from training import dataset, train
-from training.config import configure
-from training.dataset import Dataset
+from training.checkpoints import BadCheckpoint
+from training.config import BadConfig, configure
+from training.dataset import BadDataset, Dataset
 from training.models import Networks, to_pixels
 from training.run import BadRun, Run, grid
 from training.step import Step
@@ -113,7 +115,7 @@ def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
     last = steps(run)[-1]
     assert last["images"] == 64
     assert {"d_loss", "g_loss", "penalty", "relativistic_accuracy", "images_per_second"} <= last.keys()
-    assert tf.train.latest_checkpoint(run.checkpoints).endswith("ckpt-8")
+    assert run.checkpoints.steps() == [8, 4]
 
 
 def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
@@ -123,6 +125,70 @@ def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
     logged = [line["step"] for line in steps(run)]
     assert logged == sorted(set(logged))
     assert logged[-1] == 24
+
+
+def test_a_line_of_metrics_that_was_cut_short_does_not_stop_a_resumed_run(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    with run.metrics.open("a") as file:
+        file.write('{"step": 9, "ima')
+    train.resume(data, tmp_path / "run", images=24)
+    assert [line["step"] for line in steps(run)] == [1, 2, 3]
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:10])
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("harm", [damage, Path.unlink])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, capsys, suffix, harm):
+    run = train.start(data, tmp_path / "run", "tiny", images=16, checkpoint_every=8)
+    harm(run.checkpoints.folder / f"ckpt-2.{suffix}")
+    assert run.restore(Networks.build(run.config)) == 8
+    assert ("ckpt-2 is damaged" in capsys.readouterr().out) == (harm is damage or suffix != "index")
+
+
+def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=8)
+    damage(run.checkpoints.folder / "ckpt-1.data-00000-of-00001")
+    with pytest.raises(BadCheckpoint, match="Start a new run"):
+        train.resume(data, tmp_path / "run", images=16)
+    assert [line["step"] for line in steps(run)] == [1]
+
+
+def test_checkpoints_are_found_without_tensorflows_own_list_of_them(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    (run.checkpoints.folder / "checkpoint").unlink()
+    assert run.restore(Networks.build(run.config)) == 16
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"unknown": 1}'])
+@pytest.mark.parametrize("name", ["config.json", "data.json"])
+def test_a_damaged_file_of_a_run_is_named(data, tmp_path, name, text):
+    config = configure("tiny", 56, 40)
+    run = Run.create(tmp_path / "run", config, data, "fingerprint")
+    (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(BadRun, match=f"{name} is damaged"):
+        getattr(run, name.removesuffix(".json"))
+
+
+def test_a_start_that_is_refused_leaves_no_run_behind(data, tmp_path):
+    with pytest.raises(BadDataset, match="Lower --batch"):
+        train.start(data, tmp_path / "run", "tiny", batch=64, images=64)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(data):
+    cards = dataset.load(data)
+    default = train.fitted(configure("seed", 64, 64), cards, batch_given=False)
+    assert default.batch == len(cards.train) < configure("seed", 64, 64).batch
+
+
+def test_a_run_is_not_ended_before_where_it_is(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    with pytest.raises(BadConfig, match="has seen 16 images"):
+        train.resume(data, tmp_path / "run", images=8)
+    assert run.config.images == 16
 
 
 def test_a_run_is_not_overwritten_and_not_invented(data, tmp_path):
