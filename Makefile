@@ -47,9 +47,10 @@ format: .venv/.dev ## let ruff format and mend what it can
 descriptors: .venv/.dev ## write serving/tfserving.desc anew from tensorflow-serving-api
 	.venv/bin/python -m tests.contract.make_descriptors
 
+# fewest: one version of a package for every Python, so that the checker sees the same NumPy on all of them.
 lock: .venv/.dev ## write constraints.txt anew from pyproject.toml
 	$(PIP) install uv
-	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
 
 clean: ## remove what make made
