@@ -66,10 +66,12 @@ def prepare(folder: Path, out: Path, height: int, width: int) -> Dataset:
         )
     if out.exists():
         raise BadDataset(f"{out} is there already. Choose another place or delete it first.")
+    paths, closed = card_paths(folder)
     staging = out.with_name(f".{out.name}.{os.getpid()}.part")
     staging.mkdir(parents=True)
     try:
-        manifest = write_cards(folder, staging, height, width)
+        manifest = write_cards(folder, paths, staging, height, width)
+        manifest["skipped"] = closed + manifest["skipped"]
         refuse_too_few(folder, manifest)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
         staging.rename(out)
@@ -91,6 +93,7 @@ def card_paths(folder: Path) -> tuple[list[Path], list[dict]]:
 
     def note(error: OSError) -> None:
         closed.append({"file": os.path.relpath(error.filename, folder), "reason": f"{error.strerror}."})
+        tell_skipped(closed[-1])
 
     for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
         entered.add(os.path.realpath(place))
@@ -103,12 +106,10 @@ def card_paths(folder: Path) -> tuple[list[Path], list[dict]]:
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix()), closed
 
 
-def write_cards(folder: Path, staging: Path, height: int, width: int) -> dict:
+def write_cards(folder: Path, paths: list[Path], staging: Path, height: int, width: int) -> dict:
     """Write all readable cards one after another; return the manifest."""
-    paths, skipped = card_paths(folder)
     cards: list[dict] = []
-    for place in skipped:
-        tell_skipped(place)
+    skipped: list[dict] = []
 
     def read(path: Path) -> Card | BadCard:
         try:

@@ -197,9 +197,10 @@ def test_linked_folders_are_read_once_even_in_a_circle(folder, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root enters every folder")
 def test_a_folder_that_cannot_be_entered_is_listed(folder, tmp_path):
-    (folder / "deep").chmod(0)
+    closed = folder / "deep" / "deeper"
+    closed.chmod(0)
     try:
         prepare(folder, tmp_path / "data", 56, 40)
     finally:
-        (folder / "deep").chmod(0o755)
-    assert manifest(tmp_path / "data")["skipped"] == [{"file": "deep", "reason": "Permission denied."}]
+        closed.chmod(0o755)
+    assert manifest(tmp_path / "data")["skipped"] == [{"file": "deep/deeper", "reason": "Permission denied."}]
