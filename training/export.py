@@ -22,7 +22,7 @@ from training.calibration import Calibration, calibrate
 from training.config import Config
 from training.dataset import Dataset
 from training.models import Networks, to_pixels, to_unit
-from training.run import Run
+from training.run import BadRun, Run
 from training.trouble import Trouble
 
 Archive = Any  # keras.export.ExportArchive, which is no class but picks one
@@ -49,14 +49,13 @@ def export(folder: Path, store: Path, data: Path | None = None) -> int:
     """Publish a run's averaged generator and its discriminator; return their version.
 
     The probability is calibrated on the run's held-out cards, read from `data` or from where they were at
-    training. Raises BadRun if the run has no checkpoint or the cards are others, BadDataset if they are
-    gone, BadStore if the store did not take the models.
+    training. Raises BadRun if the run has no checkpoint or its cards are gone or others, BadDataset if they
+    are damaged, BadStore if the store did not take the models.
     """
     run = Run.open(folder)
     networks = Networks.build(run.config)
     images = run.restore(networks)
-    cards = dataset.load(data or Path(run.data.folder))
-    run.refuse_other_data(cards)
+    cards = cards_of(run, data)
     calibration = calibrate(*judgements(run.config, networks, cards))
     version = next_version(store)
     card = json.dumps(model_card(run.config, version, images, cards, calibration))
@@ -71,6 +70,16 @@ def export(folder: Path, store: Path, data: Path | None = None) -> int:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
     return version
+
+
+def cards_of(run: Run, data: Path | None) -> Dataset:
+    """Open the dataset of a run, where it was at training unless told otherwise."""
+    place = data or Path(run.data.folder)
+    if data is None and not place.exists():
+        raise BadRun(f"The run's dataset is no longer at {place}. Say where it is: --data FOLDER")
+    cards = dataset.load(place)
+    run.refuse_other_data(cards)
+    return cards
 
 
 def publish(folders: list[Path], version: int) -> None:

@@ -153,6 +153,16 @@ def test_a_run_without_a_checkpoint_says_so(tiny_run, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+def test_a_dataset_that_was_moved_can_be_named(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.run, run)
+    source = {**json.loads((run / "data.json").read_text()), "folder": str(tmp_path / "gone")}
+    (run / "data.json").write_text(json.dumps(source))
+    with pytest.raises(BadRun, match="--data"):
+        export(run, tmp_path / "store")
+    assert export(run, tmp_path / "store", tiny_run.data) > 0
+
+
 def test_export_is_not_calibrated_on_other_cards(tiny_run, tmp_path):
     dataset.prepare(tiny_run.cards, tmp_path / "data", 64, 64)
     with pytest.raises(BadRun, match="other cards"):
