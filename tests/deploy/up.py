@@ -130,6 +130,12 @@ def walk(client: httpx.Client) -> None:
     # uvicorn shuts down in order and then lets the signal have its way: 128 + 15.
     check(code in (0, 143) and seconds < 25, f"SIGTERM ended the gateway in {seconds:.1f} s with {code}")
 
+    del os.environ["HOLOFOIL_STORE"]
+    compose("up", "--detach", "--no-build")
+    until(lambda: status(client, "/readyz") == 200, "without a named store some models are served")
+    (starter,) = (ROOT / "serving" / "models" / "generator").iterdir()
+    check(draw_and_judge(client) == int(starter.name), "they are the starter models")
+
 
 def train() -> None:
     """Make a run in the training container."""
