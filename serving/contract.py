@@ -32,6 +32,12 @@ DESCRIBE_OUTPUT = "card"
 
 MODELS = (GENERATE.model, SCORE.model)
 
+
+def is_version(name: str) -> bool:
+    """Tell whether a folder of the model store is a version, as TF Serving reads its name: a whole number."""
+    return name.isascii() and name.isdecimal()
+
+
 MAX_ROWS = 16
 """Most cards in one request."""
 

@@ -29,7 +29,7 @@ from serving.backend import (
     Scored,
     Unavailable,
 )
-from serving.contract import BATCH_SIZES, GENERATE, MODELS, SCORE, Signature
+from serving.contract import BATCH_SIZES, GENERATE, MODELS, SCORE, Signature, is_version
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ class EmbeddedBackend:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._pair: Pair | None = None
         self._loading: Future[Pair] | None = None
-        # Why loading failed, with what in the store, and when.
-        self._failure: tuple[str, tuple[bool, list[Version]], float] | None = None
+        self._failure: tuple[str, list[Version], float] | None = None  # why, of which versions, when
 
     async def info(self) -> ModelInfo:
         """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
@@ -113,21 +112,22 @@ class EmbeddedBackend:
     def _load(self) -> Pair:
         """Load the newest version that can be loaded, but not the same broken ones again and again."""
         try:
-            found = self._models.is_dir(), complete_versions(self._models)
+            versions = complete_versions(self._models)
         except OSError as error:
             raise NotReady(
                 f"The model store {self._models} cannot be read: {error.strerror}. "
                 "Let the gateway's user read it."
             ) from error
+        refuse_empty(self._models, versions)
         if self._failure is not None:
             reason, failed, at = self._failure
-            if failed == found and time.monotonic() - at < RETRY_AFTER:
+            if failed == versions and time.monotonic() - at < RETRY_AFTER:
                 raise NotReady(reason)
         try:
-            self._pair = load_newest(self._models, found[1])
+            self._pair = load_newest(self._models, versions)
             return self._pair
         except NotReady as error:
-            self._failure = str(error), found, time.monotonic()
+            self._failure = str(error), versions, time.monotonic()
             raise
 
     async def _in_thread(self, call: Call, rows: NDArray[Any]) -> Answer:
@@ -156,17 +156,26 @@ def folders(model: Path) -> dict[int, Path]:
     """Return the folders of a model's versions by their numbers; any other name is no version."""
     if not model.is_dir():
         return {}
-    named = (path for path in model.iterdir() if path.name.isascii() and path.name.isdecimal())
+    named = (path for path in model.iterdir() if is_version(path.name))
     return {int(path.name): path for path in named if (path / "saved_model.pb").is_file()}
+
+
+def refuse_empty(models: Path, versions: list[Version]) -> None:
+    """Raise NotReady where there is nothing to load."""
+    if not models.is_dir():
+        raise NotReady(f"There is no model store at {models}. {advice(models)}")
+    if not versions:
+        both = " and ".join(MODELS)
+        raise NotReady(f"The model store {models} has no version in both {both}. {advice(models)}")
+
+
+def advice(models: Path) -> str:
+    """Say how a store gets models that can be loaded."""
+    return f"Export a pair with `holofoil export RUN {models}`: it is loaded at the next request."
 
 
 def load_newest(models: Path, versions: list[Version]) -> Pair:
     """Return the newest version that can be loaded, warmed up. Raises NotReady when there is none."""
-    advice = f"Export a pair with `holofoil export RUN {models}`: it is loaded at the next request."
-    if not models.is_dir():
-        raise NotReady(f"There is no model store at {models}. {advice}")
-    if not versions:
-        raise NotReady(f"The model store {models} has no version in both {' and '.join(MODELS)}. {advice}")
     reasons: list[str] = []
     for version in versions:
         try:
@@ -174,7 +183,9 @@ def load_newest(models: Path, versions: list[Version]) -> Pair:
         except Exception as error:  # TensorFlow raises OSError, KeyError, its own errors and more
             log.exception("Version %d in %s cannot be loaded", version.number, models)
             reasons.append(reason_of(error))
-    raise NotReady(f"Version {versions[0].number} in {models} cannot be loaded: {reasons[0]}. {advice}")
+    raise NotReady(
+        f"Version {versions[0].number} in {models} cannot be loaded: {reasons[0]}. {advice(models)}"
+    )
 
 
 def reason_of(error: Exception) -> str:

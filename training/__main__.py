@@ -35,13 +35,9 @@ def prepare(folder: Folder, out: Folder, size: str = "40x56") -> None:
         out: The dataset to make.
         size: WIDTHxHEIGHT the networks will draw: 40x56 for trading cards, 64x64 for the posted networks.
     """
-    from training.dataset import BadDataset, prepare
+    from training.dataset import parse_size, prepare
 
-    try:
-        width, height = (int(side) for side in size.split("x"))
-    except ValueError:
-        raise BadDataset(f"--size {size} is not WIDTHxHEIGHT, such as 40x56.") from None
-    dataset = prepare(folder, out, height, width)
+    dataset = prepare(folder, out, *parse_size(size))
     print(f"{out}: {len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out, {size}.")
 
 
@@ -68,12 +64,12 @@ def train(
         resume: Go on with the run as it was started; only --images may change.
     """
     from training import train as trainer
-    from training.config import DEFAULT, BadConfig
+    from training.config import BadConfig
 
     options = {"preset": preset, "batch": batch, "augment": augment, "seed": seed, "images": images}
     changes = {name: value for name, value in options.items() if value is not None}
     if not resume:
-        trainer.start(data, run, **{"preset": DEFAULT, **changes})
+        trainer.start(data, run, **changes)
     elif changes.keys() <= {"images"}:
         trainer.resume(data, run, **changes)
     else:

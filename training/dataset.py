@@ -54,6 +54,15 @@ class Dataset:
             )
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT; return height and width. Raises BadDataset."""
+    try:
+        width, height = (int(side) for side in text.split("x"))
+    except ValueError:
+        raise BadDataset(f"--size {text} is not WIDTHxHEIGHT, such as 40x56.") from None
+    return height, width
+
+
 def prepare(folder: Path, out: Path, height: int, width: int) -> Dataset:
     """Read every picture below a folder into a dataset at `out`, resized to (height, width).
 

@@ -120,14 +120,9 @@ def next_version(store: Path) -> int:
         int(path.name)
         for model in contract.MODELS
         for path in (store / model).glob("*")
-        if is_version(path.name)
+        if contract.is_version(path.name)
     ]
     return max([now, *(version + 1 for version in taken)])
-
-
-def is_version(name: str) -> bool:
-    """Tell whether TF Serving and the gateway take a folder's name for a version."""
-    return name.isascii() and name.isdecimal()
 
 
 def model_card(

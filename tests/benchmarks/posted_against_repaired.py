@@ -39,11 +39,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", default="64x64")
     options = parser.parse_args()
-    width, height = (int(side) for side in options.size.split("x"))
 
     data = options.out / "data"
     if not data.exists():
-        dataset.prepare(options.folder, data, height, width)
+        dataset.prepare(options.folder, data, *dataset.parse_size(options.size))
     runs = {preset: trained(preset, data, options) for preset in PRESETS}
     metrics = {preset: read_metrics(run) for preset, run in runs.items()}
     print_losses(metrics)

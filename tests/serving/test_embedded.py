@@ -232,6 +232,17 @@ async def test_a_broken_version_is_not_loaded_again_and_again(store):
     await backend.close()
 
 
+async def loaded(backend: EmbeddedBackend) -> None:
+    """Wait for models that take longer to load than a call may wait."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await backend.info()
+                return
+            except NotReady:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_load_that_takes_longer_than_the_deadline_goes_on(store):
     backend = EmbeddedBackend(store, deadline=0.001)
     with pytest.raises(NotReady, match="still loading"):
@@ -239,13 +250,7 @@ async def test_a_load_that_takes_longer_than_the_deadline_goes_on(store):
     under_way = asyncio.create_task(backend.info())
     await asyncio.sleep(0)
     under_way.cancel()
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await backend.info()
-                break
-            except NotReady:
-                await asyncio.sleep(0.05)
+    await loaded(backend)
     await backend.close()
 
 
@@ -271,13 +276,7 @@ async def test_a_slow_call_ends_at_the_deadline_and_leaves_the_next_one_whole(st
     await patient.info()
     bright, dark = (np.full((2, 16, 16, 3), level, np.uint8) for level in (255, 0))
     backend = EmbeddedBackend(store, deadline=0.05)
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await backend.info()
-                break
-            except NotReady:
-                await asyncio.sleep(0.05)
+    await loaded(backend)
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
         await backend.score(bright)
