@@ -1,6 +1,8 @@
 """A run's checkpoints: the newest few are kept, and the newest that is whole counts."""
 
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -17,7 +19,7 @@ DAMAGE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
 
 
 class BadCheckpoint(Trouble):
-    """No checkpoint of the run can be read."""
+    """A checkpoint cannot be written, or none of a run's can be read."""
 
 
 class Checkpoints:
@@ -49,11 +51,28 @@ class Checkpoints:
             raise BadCheckpoint(f"No checkpoint in {self.folder} can be read. Start a new run.")
         return 0
 
-    def manager(self, **state: keras.Model | keras.optimizers.Optimizer) -> tf.train.CheckpointManager:
-        """Return what saves this state after a step."""
-        return tf.train.CheckpointManager(
+    def saver(self, **state: keras.Model | keras.optimizers.Optimizer) -> Callable[[int], None]:
+        """Return what saves this state after a step and drops the oldest checkpoint.
+
+        It raises BadCheckpoint where the disk does not take the files; those before stay as they are.
+        """
+        manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(**state), str(self.folder), max_to_keep=KEPT, checkpoint_name=PREFIX
         )
+
+        def save(step: int) -> None:
+            try:
+                manager.save(step)
+            except tf.errors.OpError as error:
+                shutil.rmtree(self.folder / f"{PREFIX}-{step}_temp", ignore_errors=True)
+                full = isinstance(error, tf.errors.ResourceExhaustedError)
+                raise BadCheckpoint(
+                    f"The checkpoint after step {step} could not be written to {self.folder} "
+                    f"({'the disk is full' if full else first_line(error)}). Those before are whole: "
+                    "make room, then go on with --resume."
+                ) from error
+
+        return save
 
 
 def first_line(error: Exception) -> str:

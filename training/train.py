@@ -52,8 +52,8 @@ def resume(data: Path, folder: Path, images: int | None = None) -> Run:
     cards = dataset.load(data)
     run = Run.open(folder)
     run.refuse_other_data(cards)
-    seen = max(run.checkpoints.steps(), default=0) * run.config.batch
     if images is not None:
+        seen = max(run.checkpoints.steps(), default=0) * run.config.batch
         if images < seen:
             raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
         run.save_config(replace(run.config, images=images))
@@ -68,7 +68,7 @@ def train(config: Config, run: Run, cards: Dataset) -> None:
     state = networks.parts() | step.optimizers()
     first = run.checkpoints.load(**state)
     run.forget_after(first)
-    loop(config, run, networks, cards, step, run.checkpoints.manager(**state), first)
+    loop(config, run, networks, cards, step, run.checkpoints.saver(**state), first)
 
 
 def fitted(config: Config, cards: Dataset, batch_given: bool) -> Config:
@@ -89,7 +89,7 @@ def loop(
     networks: Networks,
     cards: Dataset,
     step: Step,
-    manager: tf.train.CheckpointManager,
+    save: Callable[[int], None],
     first: int,
 ) -> None:
     """Run the steps from `first` on, with log, samples, checkpoints and a clean end."""
@@ -108,12 +108,12 @@ def loop(
                 rate = (index + 1 - first) * config.batch / (time.monotonic() - started)
                 run.log({"step": index + 1, "images": seen} | values | {"images_per_second": round(rate, 2)})
                 bar.set_postfix_str(summary(values))
-            if due(seen, config.sample_every, config.batch) or index + 1 == last:
-                run.save_sample(seen, draw(networks.average, noise))
             stop = stopped()
             if due(seen, config.checkpoint_every, config.batch) or index + 1 == last or stop:
                 finite(metrics, seen)
-                manager.save(index + 1)
+                save(index + 1)
+            if due(seen, config.sample_every, config.batch) or index + 1 == last:
+                run.save_sample(seen, draw(networks.average, noise))
             if stop:
                 tqdm.write(f"Stopped at {seen:,} images with a checkpoint. Go on: --resume")
                 return

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,23 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, 
     assert ("ckpt-2 is damaged" in capsys.readouterr().out) == (harm is damage or suffix != "index")
 
 
+def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, tmp_path):
+    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    program = f"""
+import resource, sys
+from training.__main__ import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))  # a file may grow no larger
+sys.argv = ["holofoil", "train", {str(data)!r}, {str(run.folder)!r}, "--resume", "--images", "32"]
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1
+    assert "after step 4 could not be written" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert run.restore(Networks.build(run.config)) == 16
+
+
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
     run = train.start(data, tmp_path / "run", "tiny", images=8)
     damage(run.checkpoints.folder / "ckpt-1.data-00000-of-00001")
@@ -224,7 +242,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path,
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
     while not metrics.exists() and process.poll() is None:
-        pass_time()
+        time.sleep(0.05)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -234,12 +252,6 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path,
     images = run.restore(Networks.build(run.config))
     assert images > 0
     train.resume(data, tmp_path / "run", images=images + 16)
-
-
-def pass_time() -> None:
-    import time
-
-    time.sleep(0.05)
 
 
 def test_a_grid_shows_every_card_in_order():
