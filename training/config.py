@@ -28,6 +28,8 @@ class Config:
     noise_size: int
     channels: tuple[int, ...] = ()
     """Generator's feature maps from the lowest resolution up; the discriminator mirrors them."""
+    classes: tuple[str, ...] = ()
+    """Names of the kinds of card, in the order of their labels; none trains without labels."""
 
     loss: LossName
     r1: float
@@ -77,6 +79,12 @@ class Config:
                 f"The posted networks draw 64x64; these cards are {self.width}x{self.height}. "
                 "Prepare the folder with --size 64x64."
             )
+        if self.networks == "posted" and self.classes:
+            raise BadConfig(
+                "The posted networks know no labels. Choose another preset, or leave out --labels."
+            )
+        if len(self.classes) == 1:
+            raise BadConfig(f"There is one class, {self.classes[0]}; labels need two or more.")
         if self.networks == "dcgan":
             self.base_grid()
 
@@ -98,7 +106,8 @@ class Config:
 def from_json(text: str) -> Config:
     """Read what to_json wrote."""
     fields = json.loads(text)
-    return Config(**{**fields, "channels": tuple(fields["channels"])})
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Config(**{**fields, **lists})
 
 
 def dcgan_r1(height: int, width: int) -> Config:

@@ -15,6 +15,9 @@ from training.config import Config
 GENERATOR_SEED = 0
 DISCRIMINATOR_SEED = 1_000_000
 
+LABEL_SIZE = 32
+"""Numbers that tell the generator which kind of card to draw, beside the noise."""
+
 
 def generator(config: Config) -> keras.Model:
     """Build the generator that the config names, its weights drawn from config.seed."""
@@ -43,14 +46,32 @@ def dcgan_generator(config: Config) -> keras.Model:
     lowest, *higher = config.channels
 
     noise = keras.Input((config.noise_size,), name="noise")
+    inputs, x = noise, noise
+    if config.classes:
+        label = label_input()
+        inputs = [noise, label]
+        kind = layers.Dense(LABEL_SIZE, use_bias=False, kernel_initializer=next(inits))(
+            one_hot(label, config)
+        )
+        x = layers.Concatenate()([noise, kind])
     # A bias before batch normalisation is undone by it: none here.
-    x = layers.Dense(height * width * lowest, use_bias=False, kernel_initializer=next(inits))(noise)
+    x = layers.Dense(height * width * lowest, use_bias=False, kernel_initializer=next(inits))(x)
     x = normalised_relu(layers.Reshape((height, width, lowest))(x))
     for channels in higher:
         x = layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=next(inits))(x)
         x = normalised_relu(x)
     cards = layers.Conv2DTranspose(3, 4, 2, "same", activation="tanh", kernel_initializer=next(inits))(x)
-    return keras.Model(noise, cards, name="generator")
+    return keras.Model(inputs, cards, name="generator")
+
+
+def label_input() -> keras.KerasTensor:
+    """Return the input of labels, int32 (n,), each an index into config.classes."""
+    return keras.Input((), dtype="int32", name="label")
+
+
+def one_hot(label: keras.KerasTensor, config: Config) -> keras.KerasTensor:
+    """Return labels as rows (n, classes): a matrix product has the second derivatives a look-up lacks."""
+    return layers.CategoryEncoding(len(config.classes), output_mode="one_hot")(label)
 
 
 def normalised_relu(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -66,8 +87,15 @@ def dcgan_discriminator(config: Config) -> keras.Model:
     for channels in reversed(config.channels):
         x = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=next(inits))(x)
         x = layers.LeakyReLU(0.2)(x)
-    logit = layers.Dense(1, kernel_initializer=next(inits))(layers.Flatten()(x))
-    return keras.Model(cards, layers.Reshape(())(logit), name="discriminator")
+    x = layers.Flatten()(x)
+    logit = layers.Dense(1, kernel_initializer=next(inits))(x)
+    if not config.classes:
+        return keras.Model(cards, layers.Reshape(())(logit), name="discriminator")
+    # Projection (Miyato and Koyama 2018): the label's direction among the features adds to the logit.
+    label = label_input()
+    kind = layers.Dense(x.shape[1], use_bias=False, kernel_initializer=next(inits))(one_hot(label, config))
+    logit = layers.Add()([logit, layers.Dot(1)([x, kind])])
+    return keras.Model([cards, label], layers.Reshape(())(logit), name="discriminator")
 
 
 def posted_generator(config: Config) -> keras.Model:
