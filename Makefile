@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-training bench-start format descriptors lock clean
+.PHONY: help serve test check train browser deploy-test bench-training bench-dataset bench-start format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ deploy-test: .venv/.dev ## build the images and run compose for real; needs root
 
 bench-training: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
 	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)
+
+bench-dataset: .venv/.dev ## memory, time for a step and waiting, for 1,000 to 100,000 cards
+	.venv/bin/python -m tests.benchmarks.large_dataset
 
 bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
 	.venv/bin/python -m tests.benchmarks.gateway_start

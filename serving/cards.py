@@ -7,8 +7,10 @@ from another resize, orientation, alpha or colour rule than training had.
 import io
 import struct
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,7 @@ DAMAGED = "The image is damaged or cut short. Save or download it again."
 
 ORIENTATION = 0x0112  # the EXIF tag
 TURNED = range(2, 9)  # its values that mean anything but upright
+SIDEWAYS = range(5, 9)  # those that exchange height and width
 
 BadCardCode = Literal["empty", "unsupported", "corrupt", "animated", "dimensions"]
 
@@ -75,26 +78,51 @@ def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS, max_pixels: i
     Raises BadCard for bytes that are empty, of another format, damaged or cut short, animated,
     larger than max_pixels or with a side below 8 pixels. Size is judged before a pixel is decoded.
     """
-    if not data:
-        raise BadCard("empty", "The file is empty. Send the image's bytes.")
-    names = ", ".join(formats)
+    with opened(io.BytesIO(data), formats, max_pixels) as image:
+        image.load()
+        return upright_rgb(image)
+
+
+def upright_size(file: BinaryIO, formats: tuple[str, ...], max_pixels: int) -> tuple[int, int]:
+    """Return the height and width that decode would give a file's image, without decoding a pixel.
+
+    Raises BadCard as decode does, but for damage behind the header.
+    """
+    with opened(file, formats, max_pixels) as image:
+        width, height = image.size
+        # PNG's own getexif would decode the pixels, to look for a chunk behind them.
+        sideways = Image.Image.getexif(image).get(ORIENTATION) in SIDEWAYS
+        return (width, height) if sideways else (height, width)
+
+
+@contextmanager
+def opened(file: BinaryIO, formats: tuple[str, ...], max_pixels: int) -> Generator[Image.Image]:
+    """Open one still image whose pixels may be decoded; whatever proves damaged about it is a BadCard."""
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
+        image = Image.open(file, formats=formats)
     except BOMBS:
         raise BadCard("dimensions", f"The image has more than {max_pixels:,} pixels. Shrink it.") from None
     except UNREADABLE:
-        if data.startswith(BEGINNINGS):
-            raise BadCard("corrupt", DAMAGED) from None
-        raise BadCard("unsupported", f"The file is none of {names}. Save it as one of them.") from None
+        raise unreadable(file, formats) from None
     with image:
         check_size(*image.size, max_pixels)
         try:
             if getattr(image, "is_animated", False):
                 raise BadCard("animated", "The image is animated. Send one still frame.")
-            image.load()
-            return upright_rgb(image)
+            yield image
         except UNREADABLE:
             raise BadCard("corrupt", DAMAGED) from None
+
+
+def unreadable(file: BinaryIO, formats: tuple[str, ...]) -> BadCard:
+    """Say by its first bytes why a file is no image."""
+    file.seek(0)
+    beginning = file.read(4)
+    if not beginning:
+        return BadCard("empty", "The file is empty. Send the image's bytes.")
+    if beginning.startswith(BEGINNINGS):
+        return BadCard("corrupt", DAMAGED)
+    return BadCard("unsupported", f"The file is none of {', '.join(formats)}. Save it as one of them.")
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

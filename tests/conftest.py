@@ -26,13 +26,14 @@ class TinyRun:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
-    from training import dataset, train
+    from training import train
     from training.export import export
+    from training.prepare import prepare
     from training.sample_cards import sample_cards
 
     root = tmp_path_factory.mktemp("tiny")
     cards, data, run, store = (root / name for name in ("cards", "data", "run", "store"))
     sample_cards(cards, count=48, seed=3)
-    dataset.prepare(cards, data, height=56, width=40)
+    prepare(cards, data, height=56, width=40)
     train.start(data, run, "tiny", images=48)
     return TinyRun(cards, data, run, store, export(run, store))

@@ -5,7 +5,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,18 +27,23 @@ def sample_cards(out: Folder, count: int = 1000, seed: int = 0) -> None:
     sample_cards(out, count, seed)
 
 
-def prepare(folder: Folder, out: Folder, size: str = "40x56") -> None:
+def prepare(
+    folder: Folder, out: Folder, size: str = "auto", orientation: Literal["one", "any"] = "one"
+) -> None:
     """Turn a folder of pictures into a dataset.
 
     Args:
         folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not.
         out: The dataset to make.
-        size: WIDTHxHEIGHT the networks will draw: 40x56 for trading cards, 64x64 for the posted networks.
+        size: WIDTHxHEIGHT the networks will draw: 40x56, 80x112 and 160x224 for trading cards, 64x64 for the
+            posted networks; auto takes small cards of the pictures' own shape.
+        orientation: one leaves out landscape pictures among portrait ones, or the reverse; any squashes all.
     """
-    from training.dataset import parse_size, prepare
+    from training.prepare import parse_size, prepare
 
-    dataset = prepare(folder, out, *parse_size(size))
-    print(f"{out}: {len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out, {size}.")
+    dataset = prepare(folder, out, *parse_size(size), orientation)
+    counts = f"{len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out"
+    print(f"{out}: {counts}, {dataset.size[1]}x{dataset.size[0]}.")
 
 
 def train(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from training import dataset
 from training.config import DEFAULT, BadConfig, Config, configure
 from training.dataset import Dataset
+from training.feed import Feed
 from training.models import Networks, to_pixels
 from training.run import Run
 from training.step import Metrics, Step
@@ -95,18 +96,21 @@ def loop(
     """Run the steps from `first` on, with log, samples, checkpoints and a clean end."""
     last = math.ceil(config.images / config.batch)
     noise = tf.random.stateless_normal((SAMPLES, config.noise_size), [config.seed, 1])
-    source = dataset.batches(cards, config.batch, config.seed, first)
     bar = tqdm(total=last * config.batch, initial=first * config.batch, unit="img", desc=config.preset)
     started = time.monotonic()
-    with stopping() as stopped, bar:
+    with stopping() as stopped, bar, Feed(cards, config.batch, config.seed, first) as feed:
         for index in range(first, last):
-            metrics = step(tf.constant(next(source)), tf.constant(index, tf.int64))
+            metrics = step(tf.constant(next(feed).cards), tf.constant(index, tf.int64))
             seen = (index + 1) * config.batch
             bar.update(config.batch)
             if index % LOG_EVERY == 0 or index + 1 == last:
                 values = finite(metrics, seen)
-                rate = (index + 1 - first) * config.batch / (time.monotonic() - started)
-                run.log({"step": index + 1, "images": seen} | values | {"images_per_second": round(rate, 2)})
+                seconds = time.monotonic() - started
+                speed = {
+                    "images_per_second": round((index + 1 - first) * config.batch / seconds, 2),
+                    "input_wait": round(feed.waited / seconds, 4),
+                }
+                run.log({"step": index + 1, "images": seen} | values | speed)
                 bar.set_postfix_str(summary(values))
             stop = stopped()
             if due(seen, config.checkpoint_every, config.batch) or index + 1 == last or stop:

@@ -22,6 +22,7 @@ from serving.embedded import EmbeddedBackend
 from tests.fakes.live import live
 from training import dataset, train
 from training.export import export
+from training.prepare import parse_size, prepare
 from training.run import Run
 
 PRESETS = {"seed": "posted", "dcgan-r1": "repaired"}
@@ -42,7 +43,7 @@ def main() -> None:
 
     data = options.out / "data"
     if not data.exists():
-        dataset.prepare(options.folder, data, *dataset.parse_size(options.size))
+        prepare(options.folder, data, *parse_size(options.size))
     runs = {preset: trained(preset, data, options) for preset in PRESETS}
     metrics = {preset: read_metrics(run) for preset, run in runs.items()}
     print_losses(metrics)

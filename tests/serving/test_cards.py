@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from serving.cards import FOLDER_FORMATS, MAX_PIXELS, BadCard, check_size, decode, encode, fit
+from serving.cards import FOLDER_FORMATS, MAX_PIXELS, BadCard, check_size, decode, encode, fit, upright_size
 from tests.fakes import pictures
 
 SEEDS = [
@@ -23,6 +24,13 @@ def code_of(data: bytes) -> str:
     with pytest.raises(BadCard) as refused:
         decode(data)
     return refused.value.code
+
+
+def outcome(read: Callable[[], tuple[int, ...]]) -> tuple[int, ...] | str:
+    try:
+        return read()
+    except BadCard as bad:
+        return bad.code
 
 
 def shade(card: np.ndarray, top: int, left: int) -> int:
@@ -52,6 +60,31 @@ def test_a_damaged_picture_is_a_card_or_a_bad_card(original, data):
         return
     assert card.dtype == np.uint8
     assert card.ndim == 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # on damaged EXIF
+@given(st.sampled_from(SEEDS), st.data())
+def test_the_header_of_any_picture_tells_the_size_that_it_decodes_to(original, data):
+    damaged = bytearray(original)
+    for _ in range(data.draw(st.integers(0, 2))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    header = outcome(lambda: upright_size(io.BytesIO(damaged), FOLDER_FORMATS, MAX_PIXELS))
+    whole = outcome(lambda: decode(bytes(damaged), FOLDER_FORMATS).card.shape[:2])
+    assert header == whole or whole == "corrupt"  # by damage behind the header
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_tells_how_a_camera_was_held(orientation, format):
+    data = pictures.turned(orientation, format)
+    size = upright_size(io.BytesIO(data), FOLDER_FORMATS, MAX_PIXELS)
+    assert size == decode(data).card.shape[:2] == ((16, 20) if orientation >= 5 else (20, 16))
+
+
+def test_a_size_is_told_without_the_pixels():
+    whole = pictures.file(pictures.noisy(200, 100))
+    assert upright_size(io.BytesIO(whole[:100]), FOLDER_FORMATS, MAX_PIXELS) == (200, 100)
+    assert code_of(whole[:100]) == "corrupt"
 
 
 @given(CARDS)

@@ -12,6 +12,7 @@ from serving.contract import BATCH_SIZES, DESCRIBE_INPUT, DESCRIBE_NAME, DESCRIB
 from training import dataset
 from training.export import BadStore, export, next_version, publish
 from training.models import Networks, to_pixels, to_unit
+from training.prepare import prepare
 from training.run import BadRun, Run
 
 
@@ -164,6 +165,6 @@ def test_a_dataset_that_was_moved_can_be_named(tiny_run, tmp_path):
 
 
 def test_export_is_not_calibrated_on_other_cards(tiny_run, tmp_path):
-    dataset.prepare(tiny_run.cards, tmp_path / "data", 64, 64)
+    prepare(tiny_run.cards, tmp_path / "data", 64, 64)
     with pytest.raises(BadRun, match="other cards"):
         export(tiny_run.run, tmp_path / "store", tmp_path / "data")

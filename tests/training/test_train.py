@@ -16,21 +16,24 @@ from training.checkpoints import BadCheckpoint
 from training.config import BadConfig, configure
 from training.dataset import BadDataset, Dataset
 from training.models import Networks, to_pixels
+from training.prepare import prepare
 from training.run import BadRun, Run, grid
 from training.step import Step
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Forty plain cards of different colours, prepared."""
+    """Forty cards of different colours below a white bar, prepared."""
     from PIL import Image
 
     folder = tmp_path / "cards"
     folder.mkdir()
     for number in range(40):
         colour = tuple(np.random.default_rng(number).integers(0, 256, 3).tolist())
-        Image.new("RGB", (40, 56), colour).save(folder / f"{number}.png")
-    dataset.prepare(folder, tmp_path / "data", 56, 40)
+        card = Image.new("RGB", (40, 56), colour)
+        card.paste("white", (0, 0, 40, 8))
+        card.save(folder / f"{number}.png")
+    prepare(folder, tmp_path / "data", 56, 40)
     return tmp_path / "data"
 
 
