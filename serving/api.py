@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args
+from urllib.parse import quote
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
@@ -15,7 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from serving import accept, cards, noise, problems
-from serving.backend import Backend, BackendError, ModelInfo, NotReady
+from serving.backend import Backend, BackendError, Labels, ModelInfo, NotReady
 from serving.bodies import (
     Drawing,
     DrawnCard,
@@ -90,6 +91,14 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 BINARY = {"schema": {"type": "string", "contentEncoding": "binary"}}
 IMAGES = {f"image/{format}": BINARY for format in get_args(cards.Format)}
+HEADERS = {
+    name: {"description": description, "schema": {"type": "string"}}
+    for name, description in {
+        "X-Seed": "The seed of the first card.",
+        "X-Model-Version": "The version of the generator.",
+        "X-Label": "The kind of the one card in an image file, percent-encoded, where the models know kinds.",
+    }.items()
+}
 
 
 @router.post(
@@ -101,6 +110,7 @@ IMAGES = {f"image/{format}": BINARY for format in get_args(cards.Format)}
         200: {
             "description": "The cards as JSON, or with `Accept: image/...` and n = 1 one image file.",
             "content": IMAGES,
+            "headers": HEADERS,
         },
         **refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
     },
@@ -119,14 +129,16 @@ IMAGES = {f"image/{format}": BINARY for format in get_args(cards.Format)}
     },
 )
 async def generate(request: Request, gateway: TheGateway) -> Response:
-    """Draw up to 16 cards. The same seed, truncation and model version draw the same card again."""
+    """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
     body = await read_generate_body(request)
     media_type, format = negotiate(", ".join(request.headers.getlist("accept")), body)
     quality = compression(body, format)
     info = await gateway.backend.info()
     seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
+    labels = labels_of(body, seed, info)
     rows = await gateway.work(noise.draw, seed, body.n, info.noise_size, body.truncation)
-    generated = await gateway.backend.generate(rows)
+    generated = await gateway.backend.generate(rows, labels)
+    kinds: list[str | None] = [None] * body.n if labels is None else [info.classes[label] for label in labels]
     files = await asyncio.gather(
         *(gateway.work(cards.encode, card, format, quality) for card in generated.cards)
     )
@@ -134,6 +146,8 @@ async def generate(request: Request, gateway: TheGateway) -> Response:
     if media_type != "application/json":
         extension = "jpg" if format == "jpeg" else format
         headers["Content-Disposition"] = f'inline; filename="card-{seed}.{extension}"'
+        if kinds[0] is not None:
+            headers["X-Label"] = quote(kinds[0])
         return Response(files[0], 200, headers, media_type)
     drawing = Drawing(
         id=f"gen_{secrets.token_hex(12)}",
@@ -143,6 +157,7 @@ async def generate(request: Request, gateway: TheGateway) -> Response:
             DrawnCard(
                 index=index,
                 seed=(seed + index) % noise.SEEDS,
+                label=kinds[index],
                 media_type=f"image/{format}",
                 width=info.width,
                 height=info.height,
@@ -204,6 +219,20 @@ def compression(body: GenerateBody, format: cards.Format) -> int:
         fault = Fault(pointer="/output_compression", code="not_for_png", detail=detail)
         raise Refusal(problems.VALIDATION, f"output_compression: {detail}", [fault])
     return body.output_compression
+
+
+def labels_of(body: GenerateBody, seed: int, info: ModelInfo) -> Labels | None:
+    """Return the label of each card, None for models without; raise Refusal for a kind they do not know."""
+    if body.label is None:
+        return noise.draw_labels(seed, body.n, len(info.classes)) if info.classes else None
+    if body.label in info.classes:
+        return np.full(body.n, info.classes.index(body.label), np.int32)
+    if info.classes:
+        code, detail = "unknown_label", f"The models know these kinds: {', '.join(info.classes)}."
+    else:
+        code, detail = "no_labels", "The models know no kinds of card. Leave this out."
+    fault = Fault(pointer="/label", code=code, detail=detail)
+    raise Refusal(problems.VALIDATION, f"label: {detail}", [fault])
 
 
 @router.post(
@@ -352,4 +381,10 @@ async def readyz(gateway: TheGateway) -> Readiness:
     except BackendError as error:
         kind = problems.from_backend(error).kind
         raise Refusal(kind if kind.status == 503 else problems.NOT_READY, str(error)) from None
-    return Readiness(version=info.version, noise_size=info.noise_size, height=info.height, width=info.width)
+    return Readiness(
+        version=info.version,
+        noise_size=info.noise_size,
+        height=info.height,
+        width=info.width,
+        classes=list(info.classes),
+    )

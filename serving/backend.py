@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Noise = NDArray[np.float32]  # (n, noise_size)
+Labels = NDArray[np.int32]  # (n,), each an index into ModelInfo.classes
 Cards = NDArray[np.uint8]  # (n, height, width, 3)
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the exported pair looks like from outside, learnt from its signatures."""
+    """What the exported pair looks like from outside, learnt from its signatures and its model card."""
 
     version: str
     noise_size: int
     height: int  # of a card, in pixels
     width: int
+    classes: tuple[str, ...] = ()  # names of the kinds of card, in the order of their labels
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Backend(Protocol):
         """Describe the models, or raise NotReady or Unavailable. This is what readiness asks."""
         ...
 
-    async def generate(self, noise: Noise) -> Generated:
-        """Draw one card for each row of noise."""
+    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+        """Draw one card for each row of noise; labels where info() names classes, and only there."""
         ...
 
     async def score(self, cards: Cards) -> Scored:

@@ -21,6 +21,11 @@ class GenerateBody(BaseModel):
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
         "null lets the gateway draw one and name it.",
     )
+    label: str | None = Field(
+        default=None,
+        description="The kind of all cards, by a name that /readyz lists under classes. null has each card's "
+        "kind follow from its seed. For models that know no kinds only null is allowed.",
+    )
     truncation: float = Field(
         default=1.0,
         gt=0,
@@ -47,7 +52,8 @@ class DrawnCard(BaseModel):
     """One generated card."""
 
     index: int
-    seed: int = Field(description="Draws this card again, with n = 1 and the same truncation.")
+    seed: int = Field(description="Draws this card again, with n = 1 and the same label and truncation.")
+    label: str | None = Field(description="The kind of this card; null from models that know no kinds.")
     media_type: str
     width: int
     height: int
@@ -101,3 +107,6 @@ class Readiness(BaseModel):
     noise_size: int
     height: int
     width: int
+    classes: list[str] = Field(
+        description="Names of the kinds of card, each a label for /generate; often none."
+    )

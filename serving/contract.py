@@ -14,21 +14,28 @@ class Signature:
     name: str
     input: str
     outputs: tuple[str, ...]
+    optional: tuple[str, ...] = ()  # further inputs, which only some models take
 
+
+LABEL = "label"
+"""int32 (n,), the kind of each card: an index into the model card's CLASSES."""
 
 # noise float32 (n, z) -> cards uint8 (n, height, width, 3)
-GENERATE = Signature("generator", "generate", "noise", ("cards",))
+# A generator that knows several kinds of card takes a label with each row of noise.
+GENERATE = Signature("generator", "generate", "noise", ("cards",), (LABEL,))
 
 # cards uint8 (n, height, width, 3) -> three float32 (n,):
 # the raw critic; P(real), calibrated at export, in [0, 1]; the share of held-out real cards
-# that score lower, in [0, 100]
+# that score lower, in [0, 100]. Nobody knows the kind of an upload: where there are several,
+# a card is judged as the kind that suits it best.
 SCORE = Signature("discriminator", "score", "cards", ("logit", "probability", "percentile"))
 
 # Both models: index int32 (n,) -> string (n,), each the model card as JSON.
 # It takes rows because a signature without inputs fails when TF Serving batches.
-DESCRIBE_NAME = "describe"
-DESCRIBE_INPUT = "index"
-DESCRIBE_OUTPUT = "card"
+DESCRIBE = Signature("generator", "describe", "index", ("card",))
+
+CLASSES = "classes"
+"""The model card's list of the names of the kinds, in the order of their labels; empty without labels."""
 
 MODELS = (GENERATE.model, SCORE.model)
 

@@ -23,13 +23,14 @@ from serving.backend import (
     Cards,
     DeadlineExceeded,
     Generated,
+    Labels,
     ModelInfo,
     Noise,
     NotReady,
     Scored,
     Unavailable,
 )
-from serving.contract import BATCH_SIZES, GENERATE, MODELS, SCORE, Signature, is_version
+from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, MODELS, SCORE, Signature, is_version
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ Loaded: TypeAlias = Any
 """Something of TensorFlow's, which ships no types."""
 
 Answer = Mapping[str, NDArray[Any]]
-Call = Callable[[NDArray[Any]], Answer]
+Call = Callable[[Mapping[str, NDArray[Any]]], Answer]  # arrays by the names of inputs and outputs
 
 RETRY_AFTER = 5.0
 """Seconds before versions that could not be loaded are tried again, unless the store has changed."""
@@ -80,16 +81,16 @@ class EmbeddedBackend:
         """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
         return (await self._loaded()).info
 
-    async def generate(self, noise: Noise) -> Generated:
-        """Draw one card for each row of noise."""
+    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+        """Draw one card for each row of noise, of the kind of its label where there are several."""
         pair = await self._loaded()
-        answer = await self._in_thread(pair.generate, noise)
+        answer = await self._in_thread(pair.generate, signatures.generate_inputs(noise, labels))
         return signatures.generated(answer, len(noise), pair.info, pair.info.version)
 
     async def score(self, cards: Cards) -> Scored:
         """Judge each card; its size must be the one that info() names."""
         pair = await self._loaded()
-        answer = await self._in_thread(pair.score, cards)
+        answer = await self._in_thread(pair.score, {SCORE.input: cards})
         return signatures.scored(answer, len(cards), pair.info.version)
 
     async def close(self) -> None:
@@ -130,11 +131,11 @@ class EmbeddedBackend:
             self._failure = str(error), versions, time.monotonic()
             raise
 
-    async def _in_thread(self, call: Call, rows: NDArray[Any]) -> Answer:
+    async def _in_thread(self, call: Call, inputs: Mapping[str, NDArray[Any]]) -> Answer:
         """Run a model call in the models' thread; when it is late its result is dropped."""
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._thread, call, rows), self._deadline)
+            return await asyncio.wait_for(loop.run_in_executor(self._thread, call, inputs), self._deadline)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The models took longer than {self._deadline:g} seconds. "
@@ -227,15 +228,30 @@ def load(version: Version) -> Pair:
     generator, discriminator = (
         tf.saved_model.load(str(path)) for path in (version.generator, version.discriminator)
     )
-    info = signatures.model_info(
-        specs_of(generator, GENERATE), specs_of(discriminator, SCORE), str(version.number)
-    )
+    generate, score = specs_of(generator, GENERATE), specs_of(discriminator, SCORE)
+    classes = classes_of(generator) if signatures.takes_labels(generate) else ()
+    info = signatures.model_info(generate, score, str(version.number), classes)
     pair = Pair(info, call_of(generator, GENERATE), call_of(discriminator, SCORE))
+    warm_up(pair)
+    return pair
+
+
+def classes_of(generator: Loaded) -> tuple[str, ...]:
+    """Ask a generator for the names of its kinds. Raises BrokenContract."""
+    if DESCRIBE.name not in generator.signatures:
+        raise signatures.no_names()
+    return signatures.classes_of(call_of(generator, DESCRIBE)({DESCRIBE.input: np.zeros(1, np.int32)}))
+
+
+def warm_up(pair: Pair) -> None:
+    """Run both models at every batch size. Raises BadAnswer."""
+    info = pair.info
     for rows in BATCH_SIZES:
         noise = np.zeros((rows, info.noise_size), np.float32)
-        drawn = signatures.generated(pair.generate(noise), rows, info, info.version)
-        signatures.scored(pair.score(drawn.cards), rows, info.version)
-    return pair
+        labels = np.zeros(rows, np.int32) if info.classes else None
+        answer = pair.generate(signatures.generate_inputs(noise, labels))
+        drawn = signatures.generated(answer, rows, info, info.version)
+        signatures.scored(pair.score({SCORE.input: drawn.cards}), rows, info.version)
 
 
 def specs_of(model: Loaded, signature: Signature) -> signatures.Specs | None:
@@ -260,9 +276,10 @@ def call_of(model: Loaded, signature: Signature) -> Call:
     """Return a signature as a function of arrays; it keeps its model, whose variables it needs, alive."""
     import tensorflow as tf
 
-    def call(rows: NDArray[Any]) -> Answer:
+    def call(inputs: Mapping[str, NDArray[Any]]) -> Answer:
         try:
-            answer = model.signatures[signature.name](**{signature.input: tf.constant(rows)})
+            tensors = {name: tf.constant(rows) for name, rows in inputs.items()}
+            answer = model.signatures[signature.name](**tensors)
         except tf.errors.ResourceExhaustedError as error:
             log.error("%s ran out of memory: %s", signature.model, error)
             raise Unavailable("The models have too little memory. Ask for fewer cards at once.") from None

@@ -1,8 +1,8 @@
-"""Noise rows that depend on nothing but their own seed, so that a card can be drawn again."""
+"""Noise rows and labels that depend on nothing but their own seed, so that a card can be drawn again."""
 
 import numpy as np
 
-from serving.backend import Noise
+from serving.backend import Labels, Noise
 
 SEEDS = 2**32
 
@@ -15,3 +15,12 @@ def draw(seed: int, n: int, size: int, truncation: float = 1.0) -> Noise:
     """
     rows = [np.random.Generator(np.random.Philox((seed + i) % SEEDS)).standard_normal(size) for i in range(n)]
     return (truncation * np.stack(rows)).astype(np.float32)
+
+
+def draw_labels(seed: int, n: int, classes: int) -> Labels:
+    """Return n labels, int32 (n,), each of the classes equally likely; row i follows from seed + i alone.
+
+    The stream is another than that of the noise, whose row stays the same when its kind is named.
+    """
+    streams = (np.random.Generator(np.random.Philox([(seed + i) % SEEDS, 1])) for i in range(n))
+    return np.array([stream.integers(classes) for stream in streams], np.int32)

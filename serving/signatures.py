@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
-from serving.backend import BadAnswer, Generated, ModelInfo, Scored
-from serving.contract import GENERATE, SCORE, Signature
+from serving.backend import BadAnswer, Generated, Labels, ModelInfo, Noise, Scored
+from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE, Signature
 
 ANOTHER_PAIR = "Serve another version of the models, or export them again with `holofoil export RUN STORE`."
 
@@ -46,11 +47,19 @@ class Specs:
     outputs: Mapping[str, Spec]
 
 
+class ModelCard(BaseModel):
+    """What the gateway reads of a model card, whose other fields are for people."""
+
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1, alias=CLASSES)
+
+
 class BrokenContract(Exception):
     """A pair of models that the gateway cannot use; the message says why."""
 
 
-def model_info(generate: Specs | None, score: Specs | None, version: str) -> ModelInfo:
+def model_info(
+    generate: Specs | None, score: Specs | None, version: str, classes: tuple[str, ...] = ()
+) -> ModelInfo:
     """Learn noise width and card size from the signatures of a pair; None is a signature that is missing.
 
     Raises BrokenContract for a signature that is missing or has other tensors, and for two card sizes.
@@ -59,14 +68,45 @@ def model_info(generate: Specs | None, score: Specs | None, version: str) -> Mod
     height, width, channels = sizes_of_input(SCORE, score, Spec("uint8", (None, None, None, 3)))
     check_outputs(GENERATE, generate, Spec("uint8", (None, height, width, channels)))
     check_outputs(SCORE, score, Spec("float32", (None,)))
-    return ModelInfo(version, noise_size, height, width)
+    return ModelInfo(version, noise_size, height, width, classes)
+
+
+def takes_labels(generate: Specs | None) -> bool:
+    """Whether a generator draws several kinds of card. Raises BrokenContract for labels of another type."""
+    label = generate.inputs.get(LABEL) if generate else None
+    wanted = Spec("int32", (None,))
+    if label is not None and not label.meets(wanted):
+        raise BrokenContract(
+            f"{GENERATE.model} / {GENERATE.name} takes {LABEL} as {label}; the gateway needs {wanted}"
+        )
+    return label is not None
+
+
+def classes_of(answer: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Read the names of the kinds from what `describe` answered to one row. Raises BrokenContract."""
+    (name,) = DESCRIBE.outputs
+    try:
+        classes = ModelCard.model_validate_json(answer[name][0]).classes
+    except (LookupError, ValueError):
+        raise no_names() from None
+    if len(set(classes)) < len(classes):
+        raise no_names()
+    return classes
+
+
+def no_names() -> BrokenContract:
+    """Say what a model card lacks."""
+    return BrokenContract(
+        f"{GENERATE.model} / {GENERATE.name} takes {LABEL}, but its model card has no {CLASSES}: "
+        "a list of a different name for each kind of card"
+    )
 
 
 def sizes_of_input(signature: Signature, specs: Specs | None, wanted: Spec) -> tuple[int, ...]:
-    """Return the sizes of a signature's only input, without that of the rows. Raises BrokenContract."""
+    """Return the sizes of a signature's input, without that of the rows. Raises BrokenContract."""
     if specs is None:
         raise BrokenContract(f"{signature.model} has no signature {signature.name}")
-    if list(specs.inputs) != [signature.input]:
+    if specs.inputs.keys() - set(signature.optional) != {signature.input}:
         names = ", ".join(specs.inputs) or "nothing"
         raise BrokenContract(f"{signature.model} / {signature.name} takes {names}, not {signature.input}")
     spec = specs.inputs[signature.input]
@@ -91,6 +131,11 @@ def check_outputs(signature: Signature, specs: Specs | None, wanted: Spec) -> No
                 f"{signature.model} / {signature.name} gives {name} as {spec}; "
                 f"its pair and the gateway need {wanted}"
             )
+
+
+def generate_inputs(noise: Noise, labels: Labels | None) -> dict[str, NDArray[Any]]:
+    """Name the arrays that a generator takes."""
+    return {GENERATE.input: noise} | ({} if labels is None else {LABEL: labels})
 
 
 def generated(answer: Mapping[str, NDArray[Any]], rows: int, info: ModelInfo, version: str) -> Generated:

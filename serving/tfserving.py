@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import grpc
 import grpc.aio
+import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
@@ -19,13 +20,14 @@ from serving.backend import (
     Cards,
     DeadlineExceeded,
     Generated,
+    Labels,
     ModelInfo,
     Noise,
     NotReady,
     Scored,
     Unavailable,
 )
-from serving.contract import GENERATE, MAX_ROWS, SCORE, Signature
+from serving.contract import DESCRIBE, GENERATE, MAX_ROWS, SCORE, Signature
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +85,10 @@ class TFServingBackend:
             for signature in (GENERATE, SCORE):
                 versions[signature.model], found = await self._ask_signature(signature)
                 specs.append(found)
+            version = versions[GENERATE.model]
             try:
-                info = signatures.model_info(specs[0], specs[1], versions[GENERATE.model])
+                classes = await self._ask_classes(version) if signatures.takes_labels(specs[0]) else ()
+                info = signatures.model_info(specs[0], specs[1], version, classes)
             except signatures.BrokenContract as broken:
                 raise BadAnswer(
                     f"TF Serving's models do not fit each other and this gateway: {broken}. {EXPORT}"
@@ -92,14 +96,20 @@ class TFServingBackend:
             self._info, self._versions = info, versions
         return self._info
 
-    async def generate(self, noise: Noise) -> Generated:
-        """Draw one card for each row of noise."""
-        answer, version = await self._predict(GENERATE, noise)
-        return signatures.generated(answer, len(noise), await self.info(), version)
+    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+        """Draw one card for each row of noise, of the kind of its label where there are several."""
+        asked = self._info
+        answer, version = await self._predict(GENERATE, signatures.generate_inputs(noise, labels))
+        info = await self.info()
+        if labels is not None and asked is not None and asked.classes != info.classes:
+            raise NotReady(
+                "The models were just replaced by others that know other kinds of card. Try again."
+            )
+        return signatures.generated(answer, len(noise), info, version)
 
     async def score(self, cards: Cards) -> Scored:
         """Judge each card; its size must be the one that info() names."""
-        answer, version = await self._predict(SCORE, cards)
+        answer, version = await self._predict(SCORE, {SCORE.input: cards})
         return signatures.scored(answer, len(cards), version)
 
     async def close(self) -> None:
@@ -125,24 +135,33 @@ class TFServingBackend:
         definition = found.signature_def.get(signature.name)
         return str(answer.model_spec.version.value), definition and specs_of(definition)
 
+    async def _ask_classes(self, version: str) -> tuple[str, ...]:
+        """Return the names that a version of the generator has for its kinds. Raises BrokenContract."""
+        one_row = {DESCRIBE.input: np.zeros(1, np.int32)}
+        answer, _ = await self._predict(DESCRIBE, one_row, version)
+        return signatures.classes_of(answer)
+
     async def _predict(
-        self, signature: Signature, rows: NDArray[Any]
+        self, signature: Signature, inputs: Mapping[str, NDArray[Any]], version: str | None = None
     ) -> tuple[Mapping[str, NDArray[Any]], str]:
-        """Return the outputs of a signature, and the version of the model that gave them."""
-        if not len(rows):
+        """Return the outputs of a signature, and the version that gave them: the newest if none is named."""
+        if not len(inputs[signature.input]):
             # With batching, TF Serving would keep such a call for ever.
             raise ValueError("no rows to send")
         messages = wire.messages()
         request = messages.PredictRequest(output_filter=signature.outputs)
         request.model_spec.name = signature.model
         request.model_spec.signature_name = signature.name
-        request.inputs[signature.input].CopyFrom(wire.to_tensor(rows))
+        if version is not None:
+            request.model_spec.version.value = int(version)
+        for name, rows in inputs.items():
+            request.inputs[name].CopyFrom(wire.to_tensor(rows))
         answer = await self._call(wire.PREDICT, request, messages.PredictResponse)
-        version = str(answer.model_spec.version.value)
-        if version != self._versions.get(signature.model):
+        answered = str(answer.model_spec.version.value)
+        if answered != self._versions.get(signature.model):
             self._info = None
         try:
-            return {name: wire.to_array(tensor) for name, tensor in answer.outputs.items()}, version
+            return {name: wire.to_array(tensor) for name, tensor in answer.outputs.items()}, answered
         except ValueError as error:
             raise self._unreadable(wire.PREDICT, error) from None
 

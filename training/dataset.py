@@ -33,6 +33,8 @@ class Dataset:
     labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """One for each card, an index into classes; all 0 if there are none."""
     classes: tuple[str, ...] = ()
+    aspect: float | None = None
+    """Median width of the pictures as a share of their height, before they were fitted; None if not known."""
 
     def __post_init__(self) -> None:
         """Give every card of a dataset without classes the label 0."""
@@ -73,7 +75,8 @@ def load(folder: Path, labels: Labels = "none") -> Dataset:
         raise BadDataset(f"{folder} is damaged ({error}). Delete it and prepare the folder anew.") from None
     fingerprint = hashlib.sha256(hashes.encode()).hexdigest()[:16]
     train = np.flatnonzero(~held_out)
-    dataset = Dataset(cards, train, np.flatnonzero(held_out), fingerprint)
+    aspect = manifest.get("aspect")
+    dataset = Dataset(cards, train, np.flatnonzero(held_out), fingerprint, aspect=aspect)
     return dataset if labels == "none" else labelled(dataset, names)
 
 
@@ -93,6 +96,11 @@ def labelled(dataset: Dataset, names: list[str]) -> Dataset:
     classes = tuple(sorted(set(kinds)))
     if len(classes) < 2:
         raise BadDataset("All cards lie in one sub-folder. Kinds need two or more; or leave out --labels.")
+    nameless = [name for name in classes if not name.isprintable()]
+    if nameless:
+        raise BadDataset(
+            f"No text can name the kind {nameless[0]!r}. Rename the folder and prepare it anew."
+        )
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[kind] for kind in kinds], np.int32)
     counts = np.bincount(labels[dataset.train], minlength=len(classes))

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from serving import contract
-from serving.contract import DESCRIBE_INPUT, DESCRIBE_NAME, DESCRIBE_OUTPUT, GENERATE, SCORE
+from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE
 from training import dataset
 from training.calibration import Calibration, calibrate
 from training.config import Config
 from training.dataset import Dataset
-from training.models import Networks, to_pixels, to_unit
+from training.models import Networks
 from training.run import BadRun, Run
+from training.served import Served
 from training.trouble import Trouble
 
 Archive = Any  # keras.export.ExportArchive, which is no class but picks one
@@ -55,16 +56,20 @@ def export(folder: Path, store: Path, data: Path | None = None) -> int:
     run = Run.open(folder)
     networks = Networks.build(run.config)
     images = run.restore(networks)
-    cards = cards_of(run, data)
-    calibration = calibrate(*judgements(run.config, networks, cards))
+    return export_networks(run.config, networks, images, cards_of(run, data), store)
+
+
+def export_networks(config: Config, networks: Networks, images: int, cards: Dataset, store: Path) -> int:
+    """Publish networks that have seen so many images of these cards; return their version."""
+    served = Served(config, networks, cards.aspect)
+    calibration = calibrate(*judgements(config, served, cards))
     version = next_version(store)
-    card = json.dumps(model_card(run.config, version, images, cards, calibration))
+    card = json.dumps(model_card(config, served, version, images, cards, calibration))
     folders: list[Path] = []
     try:
-        folders.append(
-            staged(store, SCORE.model, discriminator_archive(run.config, networks, card, calibration), card)
-        )
-        folders.append(staged(store, GENERATE.model, generator_archive(run.config, networks, card), card))
+        archive = discriminator_archive(served, card, calibration)
+        folders.append(staged(store, SCORE.model, archive, card))
+        folders.append(staged(store, GENERATE.model, generator_archive(config, served, card), card))
         publish(folders, version)
     finally:
         for folder in folders:
@@ -77,7 +82,7 @@ def cards_of(run: Run, data: Path | None) -> Dataset:
     place = data or Path(run.data.folder)
     if data is None and not place.exists():
         raise BadRun(f"The run's dataset is no longer at {place}. Say where it is: --data FOLDER")
-    cards = dataset.load(place)
+    cards = dataset.load(place, labels="folders" if run.config.classes else "none")
     run.refuse_other_data(cards)
     return cards
 
@@ -99,18 +104,26 @@ def publish(folders: list[Path], version: int) -> None:
 
 
 def judgements(
-    config: Config, networks: Networks, cards: Dataset
+    config: Config, served: Served, cards: Dataset
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the discriminator's logits of all held-out real cards and of as many fakes as FAKES."""
     noise = tf.random.stateless_normal((FAKES, config.noise_size), [config.seed, 2])
-    fakes = (to_pixels(networks.average(rows, training=False)) for rows in tf.split(noise, FAKES // BATCH))
+    inputs = [noise, *([fake_labels(config, cards)] if config.classes else [])]
+    rows = zip(*(tf.split(values, FAKES // BATCH) for values in inputs), strict=True)
+    fakes = (served.draw(*batch) for batch in rows)
     held_out = cards.cards[cards.holdout]
     reals = (held_out[start : start + BATCH] for start in range(0, len(held_out), BATCH))
 
     def logits(batches: Iterable[tf.Tensor]) -> NDArray[np.float32]:
-        return np.concatenate([networks.discriminator(to_unit(batch), training=False) for batch in batches])
+        return np.concatenate([served.judge(batch) for batch in batches])
 
     return logits(reals), logits(fakes)
+
+
+def fake_labels(config: Config, cards: Dataset) -> NDArray[np.int32]:
+    """Draw the labels of FAKES generated cards from those of the training cards, in their proportions."""
+    stream = np.random.Generator(np.random.Philox([config.seed, 2]))
+    return stream.choice(cards.labels[cards.train], FAKES)
 
 
 def next_version(store: Path) -> int:
@@ -126,14 +139,18 @@ def next_version(store: Path) -> int:
 
 
 def model_card(
-    config: Config, version: int, images: int, cards: Dataset, calibration: Calibration
+    config: Config, served: Served, version: int, images: int, cards: Dataset, calibration: Calibration
 ) -> dict[str, object]:
     """Describe the pair: what it is, what it was trained on, how its probability was calibrated."""
+    height, width = served.display
     return {
         "version": version,
         "noise_size": config.noise_size,
-        "height": config.height,
-        "width": config.width,
+        "height": height,
+        "width": width,
+        "native_height": config.height,
+        "native_width": config.width,
+        CLASSES: config.classes,
         "preset": config.preset,
         "images_seen": images,
         "training_cards": len(cards.train),
@@ -150,53 +167,50 @@ def model_card(
     }
 
 
-def generator_archive(config: Config, networks: Networks, card: str) -> Archive:
+def generator_archive(config: Config, served: Served, card: str) -> Archive:
     """Return the generator with the signatures of the contract."""
 
-    def generate(noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {GENERATE.outputs[0]: to_pixels(networks.average(noise, training=False))}
+    def generate(noise: tf.Tensor, *label: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {GENERATE.outputs[0]: served.draw(noise, *label)}
 
-    return archive(
-        (GENERATE.name, generate, tf.TensorSpec((None, config.noise_size), tf.float32, GENERATE.input)),
-        describe_endpoint(card),
-    )
+    specs = [tf.TensorSpec((None, config.noise_size), tf.float32, GENERATE.input)]
+    if config.classes:
+        specs.append(tf.TensorSpec((None,), tf.int32, LABEL))
+    return archive((GENERATE.name, generate, specs), describe_endpoint(card))
 
 
-def discriminator_archive(config: Config, networks: Networks, card: str, calibration: Calibration) -> Archive:
+def discriminator_archive(served: Served, card: str, calibration: Calibration) -> Archive:
     """Return the discriminator with the signatures of the contract."""
     reference = tf.constant(calibration.reference)
 
     def score(cards: tf.Tensor) -> dict[str, tf.Tensor]:
-        logit = networks.discriminator(to_unit(cards), training=False)
+        logit = served.judge(cards)
         below = tf.cast(tf.searchsorted(reference, logit), tf.float32)
         probability = tf.sigmoid(calibration.slope * logit + calibration.intercept)
         percentile = 100.0 * below / float(len(calibration.reference))
         return dict(zip(SCORE.outputs, (logit, probability, percentile), strict=True))
 
-    shape = (None, config.height, config.width, 3)
-    return archive(
-        (SCORE.name, score, tf.TensorSpec(shape, tf.uint8, SCORE.input)),
-        describe_endpoint(card),
-    )
+    specs = [tf.TensorSpec((None, *served.display, 3), tf.uint8, SCORE.input)]
+    return archive((SCORE.name, score, specs), describe_endpoint(card))
 
 
-Endpoint = tuple[str, Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
+Endpoint = tuple[str, Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
 
 
 def describe_endpoint(card: str) -> Endpoint:
     """Return the signature that answers each row with the model card."""
 
     def describe(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {DESCRIBE_OUTPUT: tf.fill(tf.shape(index), card)}
+        return {DESCRIBE.outputs[0]: tf.fill(tf.shape(index), card)}
 
-    return DESCRIBE_NAME, describe, tf.TensorSpec((None,), tf.int32, DESCRIBE_INPUT)
+    return DESCRIBE.name, describe, [tf.TensorSpec((None,), tf.int32, DESCRIBE.input)]
 
 
 def archive(*endpoints: Endpoint) -> Archive:
     """Collect endpoints, each with its variables: track() would store them a second time (keras#23553)."""
     made = keras.export.ExportArchive()
-    for name, function, spec in endpoints:
-        made.add_endpoint(name, function, input_signature=[spec])
+    for name, function, specs in endpoints:
+        made.add_endpoint(name, function, input_signature=specs)
     return made
 
 
@@ -227,17 +241,17 @@ def write_warm_up(path: Path, saved_model: Path) -> None:
     """
     loaded = tf.saved_model.load(str(saved_model))
     with tf.io.TFRecordWriter(str(path)) as records:
-        for name in (GENERATE.name, SCORE.name, DESCRIBE_NAME):
+        for name in (GENERATE.name, SCORE.name, DESCRIBE.name):
             if name not in loaded.signatures:
                 continue
             signature = loaded.signatures[name]
-            ((argument, spec),) = signature.structured_input_signature[1].items()
+            specs = signature.structured_input_signature[1]
             for rows in contract.BATCH_SIZES:
-                zeros = tf.zeros([rows, *spec.shape[1:]], spec.dtype)
-                signature(**{argument: zeros})
+                inputs = {name: tf.zeros([rows, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()}
+                signature(**inputs)
                 request = predict_pb2.PredictRequest(
                     model_spec=model_pb2.ModelSpec(name=saved_model.parent.name, signature_name=name),
-                    inputs={argument: tf.make_tensor_proto(zeros)},
+                    inputs={name: tf.make_tensor_proto(zeros) for name, zeros in inputs.items()},
                 )
                 log = prediction_log_pb2.PredictionLog(
                     predict_log=prediction_log_pb2.PredictLog(request=request)

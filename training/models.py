@@ -18,6 +18,9 @@ DISCRIMINATOR_SEED = 1_000_000
 LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
 
+FEATURES = "features"
+"""The layer up to which a discriminator sees the card alone; the label only meets what it gives."""
+
 
 def generator(config: Config) -> keras.Model:
     """Build the generator that the config names, its weights drawn from config.seed."""
@@ -87,7 +90,7 @@ def dcgan_discriminator(config: Config) -> keras.Model:
     for channels in reversed(config.channels):
         x = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=next(inits))(x)
         x = layers.LeakyReLU(0.2)(x)
-    x = layers.Flatten()(x)
+    x = layers.Flatten(name=FEATURES)(x)
     logit = layers.Dense(1, kernel_initializer=next(inits))(x)
     if not config.classes:
         return keras.Model(cards, layers.Reshape(())(logit), name="discriminator")

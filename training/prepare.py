@@ -72,7 +72,8 @@ def prepare(
     with staged(out) as staging:
         cards, useless = write_cards(pictures, staging / CARDS, height, width)
         refuse_too_few(folder, len(cards), skipped + useless)
-        write_manifest(staging / MANIFEST, height, width, cards, skipped + useless)
+        shape = {"height": height, "width": width, "aspect": round(pictures.aspect, 4)}
+        write_manifest(staging / MANIFEST, shape, cards, skipped + useless)
     tell(left_out(useless))
     if len(cards) < ENOUGH_CARDS:
         tell(f"{len(cards)} cards are few: expect near copies of them. {ENOUGH_CARDS} or more are better.")
@@ -170,14 +171,14 @@ def write_cards(
     return names, skipped
 
 
-def write_manifest(place: Path, height: int, width: int, cards: dict[str, str], skipped: list[Skip]) -> None:
-    """Write, for each row of the cards, its file, hash and split; and each file that has no row."""
+def write_manifest(place: Path, shape: dict[str, float], cards: dict[str, str], skipped: list[Skip]) -> None:
+    """Write the cards' shape; for each of their rows its file, hash and split; each file that has no row."""
     held_out = holdout_hashes(list(cards))
     rows = [
         {"file": name, "sha256": content, "holdout": content in held_out} for content, name in cards.items()
     ]
     skips = [asdict(skip) for skip in skipped]
-    manifest = {"format": 1, "height": height, "width": width, "cards": rows, "skipped": skips}
+    manifest = {"format": 1, **shape, "cards": rows, "skipped": skips}
     place.write_text(json.dumps(manifest, indent=1))
 
 

@@ -33,15 +33,29 @@ function say(id, error) {
 async function watch() {
   const status = element("status");
   try {
-    const { version, width, height } = await ask("/readyz");
+    const { version, width, height, classes } = await ask("/readyz");
     status.className = "status ready";
     status.textContent = `Models of version ${version}, ${width}×${height}`;
+    offerKinds(classes);
     if (!cards.querySelector("img")) drawFromAddress();
   } catch (error) {
     status.className = "status waiting";
     status.textContent = `Not ready, trying again. ${error.message}`;
     watchSoon();
   }
+}
+
+function offerKinds(classes) {
+  const chosen = element("label").value;
+  element("label").replaceChildren(new Option("any", ""), ...classes.map((name) => new Option(name, name)));
+  element("kind").hidden = !classes.length;
+  chooseKind(chosen);
+}
+
+// Models that were exported since may not know the kind that a link or an earlier choice names.
+function chooseKind(name) {
+  const known = [...element("label").options].some((option) => option.value === name);
+  element("label").value = known ? name : "";
 }
 
 function watchSoon() {
@@ -63,6 +77,10 @@ function blanks() {
   }));
 }
 
+function nameOf(card) {
+  return card.label === null ? `Seed ${card.seed}` : `Seed ${card.seed}, ${card.label}`;
+}
+
 function cardItem(card, truncation) {
   const item = document.createElement("li");
   const button = document.createElement("button");
@@ -71,7 +89,7 @@ function cardItem(card, truncation) {
   button.title = "Look closer";
   const image = document.createElement("img");
   image.src = `data:${card.media_type};base64,${card.b64_json}`;
-  image.alt = `Card with seed ${card.seed}`;
+  image.alt = nameOf(card);
   image.width = card.width;
   image.height = card.height;
   const number = document.createElement("span");
@@ -107,7 +125,11 @@ async function draw(request) {
 
 function request() {
   const seed = element("seed").value.trim();
-  return { truncation: Number(element("truncation").value), seed: seed ? Number(seed) : null };
+  return {
+    truncation: Number(element("truncation").value),
+    seed: seed ? Number(seed) : null,
+    label: element("label").value || null,
+  };
 }
 
 function showTruncation() {
@@ -115,11 +137,13 @@ function showTruncation() {
 }
 
 element("truncation").addEventListener("input", showTruncation);
-element("truncation").addEventListener("change", () => {
-  // The same cards, wilder or tamer, are the clearest way to see what truncation does.
-  const first = cards.querySelector(".card .number");
-  if (first) draw({ ...request(), seed: Number(first.textContent) });
-});
+for (const id of ["truncation", "label"]) {
+  element(id).addEventListener("change", () => {
+    // The same cards, wilder, tamer or of another kind, are the clearest way to see what a control does.
+    const first = cards.querySelector(".card .number");
+    if (first) draw({ ...request(), seed: Number(first.textContent) });
+  });
+}
 element("draw").addEventListener("submit", (event) => {
   event.preventDefault();
   draw(request());
@@ -127,9 +151,9 @@ element("draw").addEventListener("submit", (event) => {
 
 // --- One card --------------------------------------------------------------------------------------
 
-function permalink(seed, truncation) {
+function permalink({ seed, label }, truncation) {
   const address = new URL(location.pathname, location.href);
-  address.hash = new URLSearchParams({ seed, truncation }).toString();
+  address.hash = new URLSearchParams({ seed, truncation, ...(label !== null && { label }) }).toString();
   return address.href;
 }
 
@@ -140,6 +164,7 @@ async function drawFromAddress() {
     element("truncation").value = truncation;
     showTruncation();
   }
+  chooseKind(asked.get("label"));
   if (!asked.has("seed")) return draw(request());
   element("seed").value = asked.get("seed");
   await draw(request());
@@ -147,12 +172,12 @@ async function drawFromAddress() {
 }
 
 function look(card, truncation, url) {
-  const address = permalink(card.seed, truncation);
+  const address = permalink(card, truncation);
   const name = `card-${card.seed}.png`;
   shown = { url, name };
-  element("closer-title").textContent = `Seed ${card.seed}`;
+  element("closer-title").textContent = nameOf(card);
   element("closer-card").src = url;
-  element("closer-card").alt = `Card with seed ${card.seed}`;
+  element("closer-card").alt = nameOf(card);
   element("closer-link").href = address;
   element("closer-link").textContent = address;
   element("closer-save").href = url;

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from serving.backend import NotReady
@@ -174,3 +175,62 @@ class TestWithoutModels:
         sixteen_new(page, [])
         assert backend.model.version in text(page, "status")
         assert not page.find_element(By.ID, "draw-error").is_displayed()
+
+
+class TestWithKinds:
+    @pytest.fixture
+    def backend(self):
+        return FakeBackend(classes=("elves", "goblins"))
+
+    @staticmethod
+    def choose(page, kind: str) -> None:
+        Select(page.find_element(By.ID, "label")).select_by_visible_text(kind)
+
+    @staticmethod
+    def look(page, place: int) -> tuple[str, str, str]:
+        """The title, the link and the picture of a card, looked at closely."""
+        page.find_elements(By.CSS_SELECTOR, "#cards .card")[place].click()
+        wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
+        found = (
+            text(page, "closer-title"),
+            page.find_element(By.ID, "closer-link").get_attribute("href"),
+            page.find_element(By.ID, "closer-card").get_attribute("src"),
+        )
+        page.find_element(By.ID, "closer-close").click()
+        return found
+
+    def test_a_chosen_kind_draws_the_same_seeds_anew(self, page):
+        first = sixteen_new(page, [])
+        before = seeds(page)
+        kinds = {self.look(page, place)[0].partition(", ")[2] for place in range(16)}
+        assert kinds == {"elves", "goblins"}
+        self.choose(page, "elves")
+        wait(page, lambda page: cards(page) != first and len(cards(page)) == 16)
+        elves = cards(page)
+        assert seeds(page) == before
+        self.choose(page, "goblins")
+        sixteen_new(page, elves)
+        assert self.look(page, 0)[0] == f"Seed {before[0]}, goblins"
+
+    def test_the_link_of_a_card_draws_its_kind_again(self, page):
+        sixteen_new(page, [])
+        title, link, picture = self.look(page, 3)
+        page.get("about:blank")
+        page.get(link)
+        wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
+        assert text(page, "closer-title") == title
+        assert page.find_element(By.ID, "closer-card").get_attribute("src") == picture
+
+    def test_a_link_to_a_kind_that_is_gone_draws_any(self, page):
+        sixteen_new(page, [])
+        address = page.current_url
+        page.get("about:blank")
+        page.get(f"{address}#seed=5&truncation=1&label=orcs")
+        wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
+        assert text(page, "closer-title").startswith("Seed 5, ")
+        assert page.find_element(By.ID, "label").get_attribute("value") == ""
+
+
+def test_models_without_kinds_offer_none(page):
+    sixteen_new(page, [])
+    assert not page.find_element(By.ID, "kind").is_displayed()

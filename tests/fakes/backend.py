@@ -2,20 +2,27 @@
 
 import numpy as np
 
-from serving.backend import BackendError, Cards, Generated, ModelInfo, Noise, Scored
+from serving.backend import BackendError, Cards, Generated, Labels, ModelInfo, Noise, Scored
 
 
 class FakeBackend:
     """Cards of 70x50 whose shade follows the mean of their noise, with the noise as texture.
 
+    A card of the first kind is bluish, one of any other reddish.
     Set `failure` to have every call raise it, as models do that are not there.
     """
 
     def __init__(
-        self, failure: BackendError | None = None, *, noise_size: int = 12, height: int = 70, width: int = 50
+        self,
+        failure: BackendError | None = None,
+        *,
+        noise_size: int = 12,
+        height: int = 70,
+        width: int = 50,
+        classes: tuple[str, ...] = (),
     ) -> None:
         self.failure = failure
-        self.model = ModelInfo("20260131120000", noise_size, height, width)
+        self.model = ModelInfo("20260131120000", noise_size, height, width, classes)
         self.closed = False
 
     async def info(self) -> ModelInfo:
@@ -23,9 +30,12 @@ class FakeBackend:
             raise self.failure
         return self.model
 
-    async def generate(self, noise: Noise) -> Generated:
+    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
         await self.info()
-        return Generated(self.paint(noise), self.model.version)
+        painted = self.paint(noise)
+        if labels is not None:
+            painted[labels > 0] = painted[labels > 0, ..., ::-1]
+        return Generated(painted, self.model.version)
 
     def paint(self, noise: Noise) -> Cards:
         rows = np.arange(self.model.height) * noise.shape[1] // self.model.height

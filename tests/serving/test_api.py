@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+from urllib.parse import unquote
 
 import httpx
 import numpy as np
@@ -169,6 +170,9 @@ def test_n_above_one_with_a_browsers_accept_header_is_json(client):
         ({"truncation": 2.1}, "/truncation"),
         ({"output_format": "gif"}, "/output_format"),
         ({"output_format": "jpeg", "output_compression": 0}, "/output_compression"),
+        ({"label": "red"}, "/label"),
+        ({"label": ["red"]}, "/label"),
+        ({"label": 0}, "/label"),
         ({"colour": "red"}, "/colour"),
         ({"<script>": 1}, ""),
         ([], ""),
@@ -221,7 +225,7 @@ def test_a_body_of_another_type_is_refused_with_the_right_one(client, content_ty
     assert answer.headers["accept-post"] == "application/json"
 
 
-FIELDS = st.sampled_from(["n", "seed", "truncation", "output_format", "output_compression", "other"])
+FIELDS = st.sampled_from(["n", "seed", "label", "truncation", "output_format", "output_compression", "other"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -242,6 +246,61 @@ def test_any_json_is_answered_with_cards_or_with_what_is_wrong(client, body):
 def test_any_bytes_as_json_are_never_our_fault(client, body):
     answer = client.post("/generate", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 400, 422)
+
+
+# --- kinds of card
+
+KINDS = ("elves", "Wälder, alt")
+
+
+@pytest.fixture(scope="module")
+def kinds_client():
+    with live(FakeBackend(classes=KINDS)) as url, client_of(url) as client:
+        yield client
+
+
+def test_models_that_know_no_kinds_name_none(client):
+    answer = client.post("/generate", json={"label": None}, headers={"Accept": "image/png"})
+    assert "x-label" not in answer.headers
+    (card,) = client.post("/generate").json()["data"]
+    assert card["label"] is None
+    problem = is_problem(client.post("/generate", json={"label": "elves"}), 422, "validation")
+    assert "no kinds" in problem["detail"]
+    assert problem["errors"][0]["code"] == "no_labels"
+
+
+def test_a_label_is_the_kind_of_every_card(kinds_client):
+    assert kinds_client.get("/readyz").json()["classes"] == list(KINDS)
+    answers = [kinds_client.post("/generate", json={"n": 3, "seed": 1, "label": kind}) for kind in KINDS]
+    blue, red = ([picture(card) for card in answer.json()["data"]] for answer in answers)
+    assert [[card["label"] for card in answer.json()["data"]] for answer in answers] == [
+        [kind] * 3 for kind in KINDS
+    ]
+    for a, b in zip(blue, red, strict=True):
+        assert np.array_equal(a, b[..., ::-1])
+        assert not np.array_equal(a, b)
+
+
+def test_without_a_label_each_cards_kind_follows_from_its_seed(kinds_client):
+    data = kinds_client.post("/generate", json={"n": 16, "seed": 8, "label": None}).json()["data"]
+    assert {card["label"] for card in data} == set(KINDS)
+    for card in data[::5]:
+        for label in (None, card["label"]):
+            again = kinds_client.post("/generate", json={"seed": card["seed"], "label": label}).json()["data"]
+            assert again == [card | {"index": 0}]
+
+
+def test_a_bare_image_names_its_kind_in_a_header(kinds_client):
+    answer = kinds_client.post("/generate", json={"label": KINDS[1]}, headers={"Accept": "image/png"})
+    assert unquote(answer.headers["x-label"]) == KINDS[1]
+
+
+def test_an_unknown_label_is_refused_with_the_names_and_without_an_echo(kinds_client):
+    answer = kinds_client.post("/generate", json={"label": "<script>"})
+    problem = is_problem(answer, 422, "validation")
+    assert all(kind in problem["detail"] for kind in KINDS)
+    assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("/label", "unknown_label")]
+    assert "script" not in answer.text
 
 
 # --- scoring
@@ -358,7 +417,7 @@ def test_models_that_fail_are_a_problem_with_the_reason(failure: BackendError, s
 class BrokenBackend(FakeBackend):
     """Fails as only a mistake in code does."""
 
-    async def generate(self, noise):
+    async def generate(self, noise, labels=None):
         raise RuntimeError("the password is swordfish")
 
 
@@ -389,6 +448,7 @@ def test_readiness_describes_the_models(client):
         "noise_size": 12,
         "height": 70,
         "width": 50,
+        "classes": [],
     }
 
 

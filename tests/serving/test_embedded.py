@@ -16,6 +16,7 @@ from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.embedded import EmbeddedBackend, complete_versions
 from serving.tfserving import TFServingBackend
+from tests.fakes.models import export_labelled_generator
 from tests.fakes.tfserving import serve_models
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
@@ -193,6 +194,23 @@ async def test_a_pair_of_two_card_sizes_is_not_ready(store):
     shutil.rmtree(store / "discriminator" / "1")
     export_discriminator(store / "discriminator" / "1", size=24)
     assert "uint8 (?, 24, 24, 3)" in await reason(store)
+
+
+async def test_the_kinds_are_those_of_the_model_card(store):
+    export_labelled_generator(store / "generator" / "2", ["elves", "goblins"])
+    shutil.copytree(store / "discriminator" / "1", store / "discriminator" / "2")
+    backend = EmbeddedBackend(store, deadline=60.0)
+    assert (await backend.info()).classes == ("elves", "goblins")
+    drawn = await backend.generate(NOISE, np.array([1, 0, 1], np.int32))
+    assert drawn.cards[:, 0, 0, 0].tolist() == [1, 0, 1]
+    await backend.close()
+
+
+@pytest.mark.parametrize("classes", [None, [], ["elves", "elves"]])
+async def test_kinds_without_names_are_not_ready(store, classes):
+    shutil.rmtree(store / "generator" / "1")
+    export_labelled_generator(store / "generator" / "1", classes)
+    assert "takes label, but its model card has no classes" in await reason(store)
 
 
 async def test_a_pair_that_answers_nonsense_is_not_ready(store):

@@ -2,12 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.noise import SEEDS, draw
+from serving.noise import SEEDS, draw, draw_labels
 
 GOLDEN = [
     [-1.4035643339157104, 0.8484194874763489, 1.3086802959442139, -1.2232638597488403],
     [-2.3126776218414307, 0.12047816812992096, 0.6963092088699341, -0.583636999130249],
 ]
+
+LABELS = [0, 3, 3, 2, 3, 0, 2, 3]
 
 ANY_SEED = st.integers(0, SEEDS - 1)
 
@@ -39,3 +41,23 @@ def test_the_noise_is_standard_normal():
     assert abs(rows.mean()) < 0.02
     assert abs(rows.std() - 1) < 0.02
     assert len(np.unique(rows)) > 25_000
+
+
+@given(ANY_SEED, st.integers(1, 16), st.integers(2, 9))
+def test_label_i_of_a_seed_is_label_0_of_seed_plus_i(seed, n, classes):
+    labels = draw_labels(seed, n, classes)
+    assert labels.shape == (n,)
+    for i in range(n):
+        assert labels[i] == draw_labels((seed + i) % SEEDS, 1, classes)[0]
+
+
+def test_every_class_is_as_likely_as_another():
+    counts = np.bincount(draw_labels(0, 3000, 3), minlength=3)
+    assert counts.sum() == 3000
+    assert np.abs(counts - 1000).max() < 120
+
+
+def test_the_labels_of_a_seed_never_change():
+    # Pinned as the noise is: a link to a card would show another kind.
+    assert draw_labels(7, 8, 4).tolist() == LABELS
+    assert draw_labels(7, 1, 4).dtype == np.int32

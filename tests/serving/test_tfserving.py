@@ -26,6 +26,7 @@ from serving.backend import (
     Unavailable,
 )
 from serving.tfserving import TFServingBackend, backend_error
+from tests.fakes.models import export_labelled_generator
 from tests.fakes.tfserving import ModelVersionStatus, StandIn, serve_models
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -152,6 +153,48 @@ async def test_a_new_version_is_described_at_once(tmp_path):
             stand_in.load()
             assert (await backend.generate(NOISE)).version == "20260131120000"
             assert (await backend.info()).version == "20260131120000"
+
+
+LABELS = np.array([1, 0, 1], np.int32)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A store whose generator knows two kinds of card."""
+    shutil.copytree(MODELS / "discriminator", tmp_path / "discriminator")
+    export_labelled_generator(tmp_path / "generator" / "1", ["elves", "goblins"])
+    return tmp_path
+
+
+async def test_the_kinds_are_asked_once_and_are_those_of_the_model_card(labelled):
+    with serve_models(labelled) as stand_in:
+        async with speaking_to(stand_in.target) as backend:
+            for _ in range(3):
+                assert (await backend.info()).classes == ("elves", "goblins")
+            drawn = await backend.generate(NOISE, LABELS)
+        assert drawn.cards[:, 0, 0, 0].tolist() == [1, 0, 1]
+        assert stand_in.calls == {"metadata": 2, "predict": 2}
+
+
+@pytest.mark.parametrize(("classes", "words"), [(None, "not made for this gateway"), ([], "has no classes")])
+async def test_kinds_without_names_are_a_bad_answer(labelled, classes, words):
+    export_labelled_generator(labelled / "generator" / "2", classes)
+    with serve_models(labelled) as stand_in:
+        async with speaking_to(stand_in.target) as backend:
+            with pytest.raises(BadAnswer, match=words):
+                await backend.info()
+
+
+async def test_a_label_that_means_another_kind_since_a_new_version_draws_nothing(labelled):
+    with serve_models(labelled) as stand_in:
+        async with speaking_to(stand_in.target) as backend:
+            await backend.info()
+            export_labelled_generator(labelled / "generator" / "2", ["dragons", "goblins"])
+            stand_in.load()
+            with pytest.raises(NotReady, match="other kinds"):
+                await backend.generate(NOISE, LABELS)
+            assert (await backend.info()).classes == ("dragons", "goblins")
+            assert (await backend.generate(NOISE, LABELS)).version == "2"
 
 
 RECORDED = json.loads((GOLDEN / "refusals.json").read_text())

@@ -1,6 +1,8 @@
 import json
 import math
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import contract
-from serving.contract import BATCH_SIZES, DESCRIBE_INPUT, DESCRIBE_NAME, DESCRIBE_OUTPUT, GENERATE, SCORE
+from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, SCORE
 from training import dataset
-from training.export import BadStore, export, next_version, publish
+from training.config import configure
+from training.export import BadStore, export, export_networks, fake_labels, next_version, publish
 from training.models import Networks, to_pixels, to_unit
 from training.prepare import prepare
 from training.run import BadRun, Run
@@ -71,43 +74,82 @@ def test_a_row_alone_is_the_row_in_a_batch(models):
 
 def test_both_models_describe_themselves_row_by_row(tiny_run, models):
     for model in models.values():
-        answer = model.signatures[DESCRIBE_NAME](**{DESCRIBE_INPUT: tf.range(3)})[DESCRIBE_OUTPUT]
+        answer = model.signatures[DESCRIBE.name](index=tf.range(3))["card"]
         cards = [json.loads(card) for card in answer.numpy()]
         assert cards[0] == cards[1] == cards[2]
         assert cards[0]["version"] == tiny_run.version
         assert (cards[0]["noise_size"], cards[0]["height"], cards[0]["width"]) == (16, 56, 40)
+        assert cards[0]["classes"] == []
 
 
-def test_weights_are_stored_once(tiny_run, networks):
-    variables = tiny_run.store / "generator" / str(tiny_run.version) / "variables" / "variables"
-    stored = sum(
-        math.prod(shape)
-        for name, shape in tf.train.list_variables(str(variables))
-        if "OBJECT_GRAPH" not in name
-    )
-    assert stored == networks.average.count_params()
+def stored_weights(version: Path) -> int:
+    """Count the numbers in a SavedModel's variables."""
+    listed = tf.train.list_variables(str(version / "variables" / "variables"))
+    return sum(math.prod(shape) for name, shape in listed if "OBJECT_GRAPH" not in name)
+
+
+def test_weights_are_stored_once(tiny_run, networks, kinds):
+    version = tiny_run.store / "generator" / str(tiny_run.version)
+    assert stored_weights(version) == networks.average.count_params()
+    version = kinds.store / "discriminator" / str(kinds.version)
+    assert stored_weights(version) == kinds.networks.discriminator.count_params()
 
 
 @pytest.mark.parametrize("signature", [GENERATE, SCORE])
-def test_warm_up_covers_each_signature_at_each_batch_size(tiny_run, models, signature):
-    path = (
-        tiny_run.store
-        / signature.model
-        / str(tiny_run.version)
-        / "assets.extra"
-        / "tf_serving_warmup_requests"
-    )
+@pytest.mark.parametrize("exported", ["tiny_run", "kinds"])
+def test_warm_up_covers_each_signature_at_each_batch_size(exported, signature, request):
+    pair = request.getfixturevalue(exported)
+    version = pair.store / signature.model / str(pair.version)
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    model = tf.saved_model.load(str(version))
     seen = set()
     for record in tf.data.TFRecordDataset(str(path)):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        models[signature.model].signatures[request.model_spec.signature_name](**inputs)
+        model.signatures[request.model_spec.signature_name](**inputs)
         seen.add(
             (request.model_spec.name, request.model_spec.signature_name, len(next(iter(inputs.values()))))
         )
     assert seen == {
-        (signature.model, name, size) for name in (signature.name, DESCRIBE_NAME) for size in BATCH_SIZES
+        (signature.model, name, size) for name in (signature.name, DESCRIBE.name) for size in BATCH_SIZES
     }
+
+
+def test_a_row_keeps_its_kind_in_any_batch(kinds):
+    model = tf.saved_model.load(str(kinds.store / "generator" / str(kinds.version)))
+    generate = model.signatures[GENERATE.name]
+    labels = tf.constant([0, 1] * 8)
+    together = generate(noise=NOISE, label=labels)["cards"].numpy().astype(int)
+    reversed_ = generate(noise=NOISE[::-1], label=labels[::-1])["cards"].numpy().astype(int)
+    assert np.abs(together - reversed_[::-1]).max() <= 1
+    for row in range(0, 16, 5):
+        alone = generate(noise=NOISE[row : row + 1], label=labels[row : row + 1])["cards"].numpy()
+        assert np.abs(alone[0].astype(int) - together[row]).max() <= 1
+
+
+def test_fakes_are_of_the_kinds_that_training_saw_as_often(tiny_run):
+    cards = dataset.load(tiny_run.data)
+    labels = np.ones(len(cards.cards), np.int32)
+    labels[cards.train[: len(cards.train) // 4]] = 0
+    labels[cards.holdout] = 2
+    config = configure("tiny", 56, 40, classes=("a", "b", "c"))
+    found = fake_labels(config, replace(cards, labels=labels, classes=config.classes))
+    np.testing.assert_allclose(np.bincount(found, minlength=3) / len(found), [0.25, 0.75, 0], atol=0.05)
+
+
+def test_squashed_cards_are_served_at_their_own_aspect(tiny_run, tmp_path):
+    """Networks of 32x32 from cards of 5:7 draw 32x44, and score takes what generate draws."""
+    cards = prepare(tiny_run.cards, tmp_path / "data", 32, 32)
+    config = configure("tiny", 32, 32)
+    version = export_networks(config, Networks.build(config), 0, cards, tmp_path / "store")
+    generator, discriminator = (
+        tf.saved_model.load(str(tmp_path / "store" / model / str(version))) for model in contract.MODELS
+    )
+    drawn = generator.signatures[GENERATE.name](noise=NOISE)["cards"]
+    assert drawn.shape == (16, 44, 32, 3)
+    assert discriminator.signatures[SCORE.name](cards=drawn)["logit"].shape == (16,)
+    card = json.loads(discriminator.signatures[DESCRIBE.name](index=[0])["card"].numpy()[0])
+    assert (card["height"], card["width"], card["native_height"], card["native_width"]) == (44, 32, 32, 32)
 
 
 def test_the_store_holds_whole_versions_and_nothing_else(tiny_run):
