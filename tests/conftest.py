@@ -34,11 +34,11 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     from training.prepare import prepare
     from training.sample_cards import sample_cards
 
-    root = tmp_path_factory.mktemp("tiny")
+    root = tmp_path_factory.mktemp("smoke")
     cards, data, run, store = (root / name for name in ("cards", "data", "run", "store"))
     sample_cards(cards, count=48, seed=3)
     prepare(cards, data, height=56, width=40)
-    train.start(data, run, "tiny", images=48)
+    train.start(data, run, "smoke", images=48)
     return TinyRun(cards, data, run, store, export(run, store))
 
 
@@ -55,11 +55,11 @@ class Kinds:
 @pytest.fixture(scope="session")
 def kinds(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Kinds:
     from training import dataset
-    from training.config import configure
     from training.export import export_networks
     from training.models import Networks
+    from training.presets import configure
 
-    config = configure("tiny", 56, 40, classes=Kinds.classes)
+    config = configure("smoke", 56, 40, classes=Kinds.classes)
     networks = Networks.build(config)
     # Weights as they are drawn give grey cards of either kind.
     for weight in networks.average.trainable_weights + networks.discriminator.trainable_weights:

@@ -61,7 +61,8 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: dcgan-r1 (the default), seed (the recipe that fails, as posted) or tiny (seconds).
+        preset: nano (a CPU and an hour), tiny (a CPU and a night), base (a GPU), smoke (seconds),
+            seed (the recipe that fails, as posted), or one to compare with: dcgan-r1, r3, hinge-sn.
         images: Images to show before the run is over; the preset's own if not given.
         batch: Images in a step; the preset's own if not given.
         augment: Probability of each augmentation; by the number of cards if not given.

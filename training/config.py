@@ -1,13 +1,12 @@
-"""Every number of a run. A preset is a function that returns a Config; variation changes its fields."""
+"""Every number of a run."""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from training.trouble import Trouble
 
-NetworksName = Literal["dcgan", "posted"]
+NetworksName = Literal["dcgan", "residual", "posted"]
 LossName = Literal["non_saturating", "relativistic", "hinge", "posted"]
 
 
@@ -28,6 +27,10 @@ class Config:
     noise_size: int
     channels: tuple[int, ...] = ()
     """Generator's feature maps from the lowest resolution up; the discriminator mirrors them."""
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    """How a DCGAN's generator doubles the sides of its maps: in a convolution, or before one."""
+    spectral_norm: bool = False
+    """Hold each convolution of a DCGAN's discriminator to a largest singular value of 1."""
     classes: tuple[str, ...] = ()
     """Names of the kinds of card, in the order of their labels; none trains without labels."""
 
@@ -36,8 +39,14 @@ class Config:
     """Gamma of the gradient penalty on real cards, gamma/2 times the squared norm; 0 leaves it out."""
     r2: float = 0.0
     """The same on generated cards."""
-    augment: float | None = None
-    """Probability of each augmentation for each card, in [0, 1]; None chooses by the number of cards."""
+    r1_every: int = 1
+    """Steps from one penalty to the next, each weighing that many times more (lazy regularisation)."""
+    augment: float | Literal["adaptive"] | None = None
+    """Probability of each augmentation for each card, in [0, 1].
+
+    "adaptive" moves it by how much better the discriminator knows its own cards than held-out ones; None
+    chooses by the number of cards.
+    """
     negatives: int = 0
     """How many of the discriminator's fakes in a batch are pictures that are no cards."""
     mixed_batch: bool = False
@@ -46,10 +55,19 @@ class Config:
     """Draw the discriminator's fakes in inference mode, as the posted loop did with generator.predict."""
 
     learning_rate: float
+    final_learning_rate: float | None = None
+    """What a cosine brings the learning rate to by the end of the run; None keeps it as it is."""
     beta_1: float
     beta_2: float
     average_half_life: int
     """Images after which an old generator weighs half in the moving average; 0 exports the raw generator."""
+
+    frozen: int = 0
+    """How many of the discriminator's first convolutions stay as they are, for transfer."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """What convolutions compute in; all else is float32. None chooses by the device."""
+    steps_per_call: int | None = None
+    """Steps that the device takes without waiting for Python; None chooses by the device."""
 
     batch: int
     images: int
@@ -72,8 +90,8 @@ class Config:
             raise BadConfig(f"images is {self.images}; show at least one batch of {self.batch}.")
         if not 0 <= self.seed < 2**31:
             raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
-        if self.augment is not None and not 0 <= self.augment <= 1:
-            raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1.")
+        if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:
+            raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
             raise BadConfig(
                 f"The posted networks draw 64x64; these cards are {self.width}x{self.height}. "
@@ -85,16 +103,20 @@ class Config:
             )
         if len(self.classes) == 1:
             raise BadConfig(f"There is one class, {self.classes[0]}; labels need two or more.")
-        if self.networks == "dcgan":
+        if self.networks != "posted":
             self.base_grid()
 
     def base_grid(self) -> tuple[int, int]:
-        """Return (height, width) of the lowest resolution: one halving for each of `channels`."""
-        scale = 2 ** len(self.channels)
+        """Return (height, width) of the lowest resolution.
+
+        A DCGAN halves for each of `channels`; a residual network has one of them at the full size too.
+        """
+        halvings = len(self.channels) - (self.networks == "residual")
+        scale = 2**halvings
         if self.height % scale or self.width % scale:
             raise BadConfig(
-                f"{self.width}x{self.height} cannot be halved {len(self.channels)} times. "
-                f"Prepare the folder with sides in multiples of {scale}, such as {5 * scale}x{7 * scale}."
+                f"{self.width}x{self.height} cannot be halved {halvings} times. "
+                f"Prepare the folder with sides in multiples of {scale}, such as {5 * scale}x{5 * scale}."
             )
         return self.height // scale, self.width // scale
 
@@ -105,82 +127,6 @@ class Config:
 
 def from_json(text: str) -> Config:
     """Read what to_json wrote."""
-    fields = json.loads(text)
+    fields = dict(json.loads(text))
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return Config(**{**fields, **lists})
-
-
-def dcgan_r1(height: int, width: int) -> Config:
-    """Build the repaired DCGAN: recognisable cards within minutes on a CPU, and stable.
-
-    Logits in place of a sigmoid, R1 (Mescheder 2018), 4x4 kernels at stride 2, batch normalisation in all
-    of the generator and none of the discriminator, separate passes, an averaged generator, and negatives,
-    so that the discriminator also knows what is no card.
-    """
-    return Config(
-        preset="dcgan-r1",
-        height=height,
-        width=width,
-        networks="dcgan",
-        noise_size=128,
-        channels=(192, 128, 64, 32) if min(height, width) >= 64 else (192, 96, 48),
-        loss="non_saturating",
-        r1=height * width / 400,  # 10 at 64x64: the norm sums over pixels
-        negatives=2,
-        learning_rate=5e-4,
-        beta_1=0.5,
-        beta_2=0.99,
-        average_half_life=10_000,
-        batch=32,
-        images=100_000,
-    )
-
-
-def seed(height: int, width: int) -> Config:
-    """Build the question's recipe as posted, so that its failure can be reproduced.
-
-    Its discriminator is really trained, as Keras 2 did; in Keras 3 the posted code never trains it.
-    The posted batch was 256.
-    """
-    return Config(
-        preset="seed",
-        height=height,
-        width=width,
-        networks="posted",
-        noise_size=100,
-        loss="posted",
-        r1=0.0,
-        augment=0.0,
-        mixed_batch=True,
-        predicted_fakes=True,
-        learning_rate=2e-4,
-        beta_1=0.5,
-        beta_2=0.999,
-        average_half_life=0,
-        batch=256,
-        images=100_000,
-    )
-
-
-def tiny(height: int, width: int) -> Config:
-    """Build a run of seconds, for tests and for a first look."""
-    return replace(
-        dcgan_r1(height, width),
-        preset="tiny",
-        channels=(16, 12, 8),
-        noise_size=16,
-        batch=8,
-        negatives=1,
-        images=64,
-    )
-
-
-PRESETS: dict[str, Callable[[int, int], Config]] = {"dcgan-r1": dcgan_r1, "seed": seed, "tiny": tiny}
-DEFAULT = "dcgan-r1"
-
-
-def configure(preset: str, height: int, width: int, **changes: object) -> Config:
-    """Build a preset for cards of this size and change some of its fields. Raises BadConfig."""
-    if preset not in PRESETS:
-        raise BadConfig(f"There is no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
-    return replace(PRESETS[preset](height, width), **changes)

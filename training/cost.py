@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from training.config import PRESETS, BadConfig, Config
+from training.config import BadConfig, Config
 from training.dataset import Dataset
 from training.losses import LOSSES
 from training.models import discriminator, generator
+from training.presets import PRESETS
 
 FLOAT = 4  # bytes
 RUNTIME = 0.64e9
@@ -68,9 +69,10 @@ def operation_macs(operation: keras.Operation) -> int:
     """Count those of one layer: every weight of its kernel, once for each place where the kernel is laid."""
     if isinstance(operation, keras.Model):
         return macs(operation)
-    if isinstance(operation, COUNTED):
-        layer = cast(Any, operation)  # Keras gives shapes and kernels no types
-        places = layer.input if isinstance(operation, layers.Conv2DTranspose) else layer.output
+    outer = cast(Any, operation)  # Keras gives shapes and kernels no types
+    layer = outer.layer if isinstance(operation, layers.SpectralNormalization) else outer
+    if isinstance(layer, COUNTED):
+        places = outer.input if isinstance(layer, layers.Conv2DTranspose) else outer.output
         return math.prod(places.shape[1:-1]) * math.prod(layer.kernel.shape)
     weights = operation.weights if isinstance(operation, layers.Layer) else []
     if any(len(weight.shape) > 1 for weight in weights) or type(operation).__name__ in PRODUCTS:

@@ -98,9 +98,7 @@ def labelled(dataset: Dataset, names: list[str]) -> Dataset:
         raise BadDataset("All cards lie in one sub-folder. Kinds need two or more; or leave out --labels.")
     nameless = [name for name in classes if not name.isprintable()]
     if nameless:
-        raise BadDataset(
-            f"No text can name the kind {nameless[0]!r}. Rename the folder and prepare it anew."
-        )
+        raise BadDataset(f"No text can name the kind {nameless[0]!r}. Rename the folder and prepare it anew.")
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[kind] for kind in kinds], np.int32)
     counts = np.bincount(labels[dataset.train], minlength=len(classes))

@@ -11,9 +11,8 @@ from keras import layers
 
 from training.config import Config
 
-# Far apart, so that no layer of one network starts with the draw of another's.
-GENERATOR_SEED = 0
-DISCRIMINATOR_SEED = 1_000_000
+LAYERS = 1000
+"""Seeds set aside for the layers of one network: no layer of a run starts with the draw of another's."""
 
 LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
@@ -24,86 +23,167 @@ FEATURES = "features"
 
 def generator(config: Config) -> keras.Model:
     """Build the generator that the config names, its weights drawn from config.seed."""
-    return GENERATORS[config.networks](config)
+    return GENERATORS[config.networks](config, count(2 * LAYERS * config.seed))
 
 
 def discriminator(config: Config) -> keras.Model:
     """Build the discriminator that the config names, its weights drawn from config.seed."""
-    return DISCRIMINATORS[config.networks](config)
+    return DISCRIMINATORS[config.networks](config, count(2 * LAYERS * config.seed + LAYERS))
 
 
-def normal_inits(first_seed: int) -> Iterator[Any]:
-    """Yield N(0, 0.02), the DCGAN paper's start, with a seed of its own for every layer."""
-    return (keras.initializers.RandomNormal(0.0, 0.02, seed=seed) for seed in count(first_seed))
+Tensor = Any  # a keras.KerasTensor; Keras' layers do not say what they return
+Init = Any  # a Keras initializer
+Seeds = Iterator[int]  # one for every layer of a network
 
 
-def glorot_inits(first_seed: int) -> Iterator[Any]:
-    """Yield Keras' default start, with a seed of its own for every layer."""
-    return (keras.initializers.GlorotUniform(seed=seed) for seed in count(first_seed))
+def normal_inits(seeds: Seeds) -> Iterator[Init]:
+    """Yield N(0, 0.02), the DCGAN paper's start, for one layer after another."""
+    return (keras.initializers.RandomNormal(0.0, 0.02, seed=seed) for seed in seeds)
 
 
-def dcgan_generator(config: Config) -> keras.Model:
-    """4x4 transposed convolutions at stride 2: the kernel is a multiple of the stride, so no checkerboard."""
-    inits = normal_inits(GENERATOR_SEED + config.seed)
-    height, width = config.base_grid()
-    lowest, *higher = config.channels
+def glorot_inits(seeds: Seeds) -> Iterator[Init]:
+    """Yield Keras' default start, for one layer after another."""
+    return (keras.initializers.GlorotUniform(seed=seed) for seed in seeds)
 
+
+def he_inits(seeds: Seeds) -> Iterator[Init]:
+    """Yield He 2015's start, which keeps the variance behind a rectifier, for one layer after another."""
+    return (keras.initializers.HeNormal(seed=seed) for seed in seeds)
+
+
+def generator_inputs(config: Config, init: Init) -> tuple[Tensor, Tensor]:
+    """Return the generator's inputs, and the rows (n, noise or more) that they become."""
     noise = keras.Input((config.noise_size,), name="noise")
-    inputs, x = noise, noise
-    if config.classes:
-        label = label_input()
-        inputs = [noise, label]
-        kind = layers.Dense(LABEL_SIZE, use_bias=False, kernel_initializer=next(inits))(
-            one_hot(label, config)
-        )
-        x = layers.Concatenate()([noise, kind])
-    # A bias before batch normalisation is undone by it: none here.
-    x = layers.Dense(height * width * lowest, use_bias=False, kernel_initializer=next(inits))(x)
-    x = normalised_relu(layers.Reshape((height, width, lowest))(x))
-    for channels in higher:
-        x = layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=next(inits))(x)
-        x = normalised_relu(x)
-    cards = layers.Conv2DTranspose(3, 4, 2, "same", activation="tanh", kernel_initializer=next(inits))(x)
-    return keras.Model(inputs, cards, name="generator")
+    if not config.classes:
+        return noise, noise
+    label = label_input()
+    kind = layers.Dense(LABEL_SIZE, use_bias=False, kernel_initializer=init)(one_hot(label, config))
+    return [noise, label], layers.Concatenate()([noise, kind])
 
 
-def label_input() -> keras.KerasTensor:
-    """Return the input of labels, int32 (n,), each an index into config.classes."""
-    return keras.Input((), dtype="int32", name="label")
+def judged(config: Config, cards: Tensor, x: Tensor, inits: Iterator[Init]) -> keras.Model:
+    """Return the discriminator whose logits are read from the maps x (n, height, width, channels).
 
-
-def one_hot(label: keras.KerasTensor, config: Config) -> keras.KerasTensor:
-    """Return labels as rows (n, classes): a matrix product has the second derivatives a look-up lacks."""
-    return layers.CategoryEncoding(len(config.classes), output_mode="one_hot")(label)
-
-
-def normalised_relu(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Batch normalisation that follows within a few hundred steps, then ReLU."""
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
-
-
-def dcgan_discriminator(config: Config) -> keras.Model:
-    """4x4 convolutions at stride 2, no normalisation: a score must not depend on the rest of the batch."""
-    inits = normal_inits(DISCRIMINATOR_SEED + config.seed)
-    cards = keras.Input((config.height, config.width, 3), name="cards")
-    x = cards
-    for channels in reversed(config.channels):
-        x = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=next(inits))(x)
-        x = layers.LeakyReLU(0.2)(x)
+    With labels it is a projection discriminator (Miyato and Koyama 2018): the direction of a card's kind
+    among the features adds to its logit.
+    """
     x = layers.Flatten(name=FEATURES)(x)
     logit = layers.Dense(1, kernel_initializer=next(inits))(x)
     if not config.classes:
         return keras.Model(cards, layers.Reshape(())(logit), name="discriminator")
-    # Projection (Miyato and Koyama 2018): the label's direction among the features adds to the logit.
     label = label_input()
     kind = layers.Dense(x.shape[1], use_bias=False, kernel_initializer=next(inits))(one_hot(label, config))
     logit = layers.Add()([logit, layers.Dot(1)([x, kind])])
     return keras.Model([cards, label], layers.Reshape(())(logit), name="discriminator")
 
 
-def posted_generator(config: Config) -> keras.Model:
+def label_input() -> Tensor:
+    """Return the input of labels, int32 (n,), each an index into config.classes."""
+    return keras.Input((), dtype="int32", name="label")
+
+
+def one_hot(label: Tensor, config: Config) -> Tensor:
+    """Return labels as rows (n, classes): a matrix product has the second derivatives a look-up lacks."""
+    return layers.CategoryEncoding(len(config.classes), output_mode="one_hot")(label)
+
+
+def dcgan_generator(config: Config, seeds: Seeds) -> keras.Model:
+    """DCGAN (Radford 2015): transposed convolutions, batch normalisation after each but the last.
+
+    Kernels are 4x4 at stride 2: a multiple of the stride leaves no checkerboard (Odena 2016).
+    """
+    inits = normal_inits(seeds)
+    height, width = config.base_grid()
+    lowest, *higher = config.channels
+    inputs, x = generator_inputs(config, next(inits))
+    x = layers.Dense(height * width * lowest, use_bias=False, kernel_initializer=next(inits))(x)
+    x = normalised_relu(layers.Reshape((height, width, lowest))(x))
+    for channels in higher:
+        x = normalised_relu(doubled(config, x, channels, next(inits)))
+    cards = doubled(config, x, 3, next(inits), "tanh")
+    return keras.Model(inputs, cards, name="generator")
+
+
+def doubled(config: Config, x: Tensor, channels: int, init: Init, activation: str | None = None) -> Tensor:
+    """Double both sides and convolve, in one operation or as nearest neighbours and a 3x3 convolution.
+
+    A bias before batch normalisation is undone by it: there is one only where an activation follows at once.
+    """
+    options: Any = {
+        "padding": "same",
+        "activation": activation,
+        "use_bias": activation is not None,
+        "kernel_initializer": init,
+    }
+    if config.upsampling == "transposed":
+        return layers.Conv2DTranspose(channels, 4, 2, **options)(x)
+    return layers.Conv2D(channels, 3, **options)(layers.UpSampling2D(2)(x))
+
+
+def normalised_relu(x: Tensor) -> Tensor:
+    """Batch normalisation that follows within a few hundred steps, then ReLU."""
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
+
+
+def dcgan_discriminator(config: Config, seeds: Seeds) -> keras.Model:
+    """4x4 convolutions at stride 2, no normalisation: a score must not depend on the rest of the batch."""
+    inits = normal_inits(seeds)
+    cards = keras.Input((config.height, config.width, 3), name="cards")
+    x = cards
+    for channels in reversed(config.channels):
+        convolution = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=next(inits))
+        x = layers.LeakyReLU(0.2)(bounded(config, convolution)(x))
+    return judged(config, cards, x, inits)
+
+
+def bounded(config: Config, layer: layers.Layer) -> layers.Layer:
+    """Hold a layer's largest singular value at 1 (Miyato 2018), if the recipe bounds slopes that way."""
+    return layers.SpectralNormalization(layer) if config.spectral_norm else layer
+
+
+def residual_generator(config: Config, seeds: Seeds) -> keras.Model:
+    """A residual network without normalisation, after R3GAN (Huang 2024) with plain 3x3 convolutions."""
+    inits = he_inits(seeds)
+    height, width = config.base_grid()
+    lowest, *higher = config.channels
+    inputs, x = generator_inputs(config, next(inits))
+    x = layers.Dense(height * width * lowest, kernel_initializer=next(inits))(x)
+    x = residual_block(layers.Reshape((height, width, lowest))(x), inits)
+    for channels in higher:
+        x = residual_block(resized_width(layers.UpSampling2D(2)(x), channels, inits), inits)
+    # Linear against reals in [-1, 1]; to_pixels clips.
+    return keras.Model(inputs, layers.Conv2D(3, 1, kernel_initializer=next(inits))(x), name="generator")
+
+
+def residual_discriminator(config: Config, seeds: Seeds) -> keras.Model:
+    """The generator's mirror image, with mean pooling."""
+    inits = he_inits(seeds)
+    cards = keras.Input((config.height, config.width, 3), name="cards")
+    highest, *lower = reversed(config.channels)
+    x = residual_block(layers.Conv2D(highest, 1, kernel_initializer=next(inits))(cards), inits)
+    for channels in lower:
+        x = residual_block(resized_width(layers.AveragePooling2D(2)(x), channels, inits), inits)
+    return judged(config, cards, x, inits)
+
+
+def residual_block(x: Tensor, inits: Iterator[Init]) -> Tensor:
+    """Add to x what two convolutions make of it; the last starts at zero: a block starts as nothing."""
+    channels = x.shape[-1]
+    y = layers.Conv2D(channels, 3, padding="same", kernel_initializer=next(inits))(layers.LeakyReLU(0.2)(x))
+    y = layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros")(layers.LeakyReLU(0.2)(y))
+    return layers.Add()([x, y])
+
+
+def resized_width(x: Tensor, channels: int, inits: Iterator[Init]) -> Tensor:
+    """Bring x to this many channels."""
+    if x.shape[-1] == channels:
+        return x
+    return layers.Conv2D(channels, 1, use_bias=False, kernel_initializer=next(inits))(x)
+
+
+def posted_generator(config: Config, seeds: Seeds) -> keras.Model:
     """The question's generator to the letter: 994,144 parameters."""
-    inits = glorot_inits(GENERATOR_SEED + config.seed)
+    inits = glorot_inits(seeds)
 
     def transposed(channels: int, kernel: int, stride: int, activation: str | None = None) -> layers.Layer:
         return layers.Conv2DTranspose(
@@ -125,16 +205,15 @@ def posted_generator(config: Config) -> keras.Model:
     return keras.Model(noise, transposed(3, 3, 1, "tanh")(x), name="generator")
 
 
-def posted_discriminator(config: Config) -> keras.Model:
+def posted_discriminator(config: Config, seeds: Seeds) -> keras.Model:
     """The question's discriminator, 263,073 parameters; its sigmoid stands in the loss."""
-    inits = glorot_inits(DISCRIMINATOR_SEED + config.seed)
+    inits = glorot_inits(seeds)
     cards = keras.Input((64, 64, 3), name="cards")
     x = cards
     for channels, stride in ((64, 1), (64, 2), (64, 2), (32, 2)):
         x = layers.Conv2D(channels, 5, stride, "same", kernel_initializer=next(inits))(x)
         x = layers.Dropout(0.3, seed=config.seed)(layers.LeakyReLU()(x))
-    logit = layers.Dense(1, kernel_initializer=next(inits))(layers.Flatten()(x))
-    return keras.Model(cards, layers.Reshape(())(logit), name="discriminator")
+    return judged(config, cards, x, inits)
 
 
 def to_unit(cards: tf.Tensor) -> tf.Tensor:
@@ -147,8 +226,12 @@ def to_pixels(cards: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(tf.clip_by_value(127.5 * (cards + 1.0), 0.0, 255.0)), tf.uint8)
 
 
-GENERATORS = {"dcgan": dcgan_generator, "posted": posted_generator}
-DISCRIMINATORS = {"dcgan": dcgan_discriminator, "posted": posted_discriminator}
+GENERATORS = {"dcgan": dcgan_generator, "residual": residual_generator, "posted": posted_generator}
+DISCRIMINATORS = {
+    "dcgan": dcgan_discriminator,
+    "residual": residual_discriminator,
+    "posted": posted_discriminator,
+}
 
 
 @dataclass(frozen=True)

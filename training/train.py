@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training import dataset
-from training.config import DEFAULT, BadConfig, Config, configure
+from training.config import BadConfig, Config
 from training.dataset import Dataset
 from training.feed import Feed
 from training.models import Networks, to_pixels
+from training.presets import DEFAULT, configure
 from training.run import Run
 from training.step import Metrics, Step
 from training.trouble import Trouble

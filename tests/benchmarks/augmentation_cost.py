@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from training.augment import augment, colour, cut_out, translate
-from training.config import Config, configure
+from training.config import Config
 from training.losses import LOSSES, gradient_penalty
 from training.models import Networks
+from training.presets import configure
 
 CHANGES = {"colour": colour, "translation": translate, "cutout": cut_out, "all three": augment}
 SIZES = [(56, 40), (112, 80)]

@@ -1,6 +1,6 @@
 """What a dataset's size costs in training: memory, time for a step, and waiting for cards.
 
-    python -m tests.benchmarks.large_dataset [--cards 1000 10000 100000] [--preset tiny] [--steps 300]
+    python -m tests.benchmarks.large_dataset [--cards 1000 10000 100000] [--preset smoke] [--steps 300]
 
 Writes datasets of 80x112 cards to a temporary folder (2.7 GB for 100,000), trains on each in a fresh process
 that finds none of it in the page cache, and deletes them. Prints a table in Markdown; returns 1 when one
@@ -43,7 +43,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cards", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--preset", default="smoke")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()

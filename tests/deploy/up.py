@@ -141,7 +141,7 @@ def train() -> None:
     """Make a run in the training container."""
     holofoil("sample-cards", "cards", "--count", "48")
     holofoil("prepare", "cards", "data")
-    holofoil("train", "data", "runs/first", "--preset", "tiny", "--images", "48")
+    holofoil("train", "data", "runs/first", "--preset", "smoke", "--images", "48")
 
 
 def export() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from training.config import PRESETS, BadConfig, configure, from_json
+from training.config import BadConfig, from_json
+from training.presets import PRESETS, configure
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -9,19 +10,35 @@ def test_every_preset_builds_and_survives_its_file(preset):
     assert from_json(config.to_json()) == config
 
 
-def test_the_default_draws_trading_cards_from_a_grid_of_seven_by_five():
-    assert configure("dcgan-r1", 56, 40).base_grid() == (7, 5)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "seed"])
+@pytest.mark.parametrize(
+    ("height", "width", "grid"),
+    [
+        (56, 40, (7, 5)),
+        (112, 80, (7, 5)),
+        (224, 160, (7, 5)),
+        (64, 64, (4, 4)),
+        (256, 256, (4, 4)),
+        (48, 32, (6, 4)),
+        (72, 72, (9, 9)),
+    ],
+)
+def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, width, grid):
+    config = configure(preset, height, width)
+    assert config.base_grid() == grid
+    assert all(low >= high for low, high in zip(config.channels, config.channels[1:], strict=False))
 
 
 @pytest.mark.parametrize(
     ("preset", "height", "width", "changes", "words"),
     [
-        ("dcgan", 56, 40, {}, "Choose one of: dcgan-r1, seed, tiny"),
+        ("dcgan", 56, 40, {}, "Choose one of: nano, tiny"),
         ("seed", 56, 40, {}, "prepare the folder with --size 64x64"),
-        ("dcgan-r1", 57, 40, {}, "multiples of 8"),
+        ("dcgan-r1", 57, 40, {}, "start from 40x57"),
+        ("base", 102, 74, {}, "multiples of 8, such as 40x56"),
         ("dcgan-r1", 56, 40, {"batch": 1}, "2 or more"),
         ("dcgan-r1", 56, 40, {"batch": 2}, "generated cards too"),
-        ("dcgan-r1", 72, 72, {}, "such as 80x112"),
+        ("dcgan-r1", 72, 72, {"channels": (8,) * 4}, "such as 80x80"),
         ("dcgan-r1", 56, 40, {"seed": -1}, "whole number from 0"),
         ("dcgan-r1", 56, 40, {"seed": 2**31}, "whole number from 0"),
         ("dcgan-r1", 56, 40, {"images": 3}, "at least one batch"),

@@ -9,10 +9,11 @@ import tensorflow as tf
 from keras import layers
 from tensorflow.python.framework import ops
 
-from training.config import PRESETS, BadConfig, Config, configure
+from training.config import BadConfig, Config
 from training.cost import UnknownLayer, announce, calibrate, cost, macs, pace
 from training.dataset import Dataset
 from training.models import Networks
+from training.presets import PRESETS, configure
 from training.step import Step
 
 SIZES = [(56, 40), (64, 64), (112, 80)]
@@ -59,7 +60,7 @@ def test_every_presets_step_computes_what_is_said(preset):
     "changes", [{"r1": 0.0}, {"r2": 1.0}, {"loss": "relativistic"}], ids=["no penalty", "two", "sees real"]
 )
 def test_penalties_and_losses_cost_what_is_said(changes):
-    config = configured("tiny", **changes)
+    config = configured("smoke", **changes)
     measured = counted_by_tensorflow(traced(config)) / config.batch / 1e9
     assert cost(config).gflop_per_image == pytest.approx(measured, rel=0.06)
 
@@ -97,7 +98,7 @@ MEASURE = """
 import resource
 import psutil
 import tensorflow as tf
-from training.config import configure
+from training.presets import configure
 from training.models import Networks
 from training.step import Step
 
@@ -117,7 +118,7 @@ def test_a_step_takes_as_much_memory_as_is_said():
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     before, peak = (int(number) for number in ran.stdout.split())
     said = cost(configure("dcgan-r1", 112, 80, batch=48)).memory
-    smallest = cost(configured("tiny")).memory
+    smallest = cost(configured("smoke")).memory
     assert 0.5 < (said - smallest) / (peak - before) < 2
 
 
@@ -152,6 +153,6 @@ def test_a_run_of_days_is_told_what_to_choose_instead():
     said = pace(configure("dcgan-r1", 112, 80, images=5_000_000), 0, 20.0)
     assert "2.9 days" in said
     assert "--images 1728000" in said
-    assert "--preset tiny" in said
+    assert "--preset smoke" in said
     assert "seed" not in said
-    assert "--preset" not in pace(configure("tiny", 56, 40, images=5_000_000), 0, 20.0)
+    assert "--preset" not in pace(configure("smoke", 56, 40, images=5_000_000), 0, 20.0)

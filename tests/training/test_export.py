@@ -12,10 +12,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving import contract
 from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, SCORE
 from training import dataset
-from training.config import configure
 from training.export import BadStore, export, export_networks, fake_labels, next_version, publish
 from training.models import Networks, to_pixels, to_unit
 from training.prepare import prepare
+from training.presets import configure
 from training.run import BadRun, Run
 
 
@@ -132,7 +132,7 @@ def test_fakes_are_of_the_kinds_that_training_saw_as_often(tiny_run):
     labels = np.ones(len(cards.cards), np.int32)
     labels[cards.train[: len(cards.train) // 4]] = 0
     labels[cards.holdout] = 2
-    config = configure("tiny", 56, 40, classes=("a", "b", "c"))
+    config = configure("smoke", 56, 40, classes=("a", "b", "c"))
     found = fake_labels(config, replace(cards, labels=labels, classes=config.classes))
     np.testing.assert_allclose(np.bincount(found, minlength=3) / len(found), [0.25, 0.75, 0], atol=0.05)
 
@@ -140,7 +140,7 @@ def test_fakes_are_of_the_kinds_that_training_saw_as_often(tiny_run):
 def test_squashed_cards_are_served_at_their_own_aspect(tiny_run, tmp_path):
     """Networks of 32x32 from cards of 5:7 draw 32x44, and score takes what generate draws."""
     cards = prepare(tiny_run.cards, tmp_path / "data", 32, 32)
-    config = configure("tiny", 32, 32)
+    config = configure("smoke", 32, 32)
     version = export_networks(config, Networks.build(config), 0, cards, tmp_path / "store")
     generator, discriminator = (
         tf.saved_model.load(str(tmp_path / "store" / model / str(version))) for model in contract.MODELS

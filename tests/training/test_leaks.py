@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import dataset
 from training.augment import augment, colour, cut_out, translate
 from training.leaks import leaking, leaks
 from training.models import to_pixels, to_unit
+from training.prepare import prepare
 from training.sample_cards import sample_cards
 
 TRACES = {
@@ -21,7 +21,7 @@ def halves(tmp_path_factory):
     """Two times 32 sample cards, uint8 (32, 56, 40, 3)."""
     folder = tmp_path_factory.mktemp("leaks")
     sample_cards(folder / "cards", count=64, seed=5)
-    cards = np.array(dataset.prepare(folder / "cards", folder / "data", 56, 40).cards)
+    cards = np.array(prepare(folder / "cards", folder / "data", 56, 40).cards)
     return cards[::2], cards[1::2]
 
 

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from training import models
-from training.config import configure
+from training.presets import configure
 
-SIZES = {"dcgan-r1": (56, 40), "seed": (64, 64), "tiny": (56, 40)}
+SIZES = {"dcgan-r1": (56, 40), "seed": (64, 64), "smoke": (56, 40)}
 
 
 def test_the_posted_networks_have_the_posted_number_of_weights():

@@ -11,13 +11,14 @@ from keras import layers
 
 from training import models
 from training.augment import augment, colour, cut_out, translate
-from training.config import PRESETS, BadConfig, Config, configure
+from training.config import BadConfig, Config
 from training.losses import gradient_penalty
+from training.presets import PRESETS, configure
 
 SEED = tf.constant([5, 7])
 SIZES = [(8, 8), (14, 10), (16, 16), (28, 20), (32, 32), (56, 40), (64, 64)]
 CHANGES = [augment, colour, translate, cut_out]
-CONFIGS = {name: (name, ()) for name in PRESETS} | {"tiny, two classes": ("tiny", ("front", "back"))}
+CONFIGS = {name: (name, ()) for name in PRESETS} | {"tiny, two classes": ("smoke", ("front", "back"))}
 
 
 def smallest(preset: str, classes: tuple[str, ...]) -> Config:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from serving import cards
 from training import dataset
-from training.config import configure
 from training.models import DISCRIMINATORS, Networks, to_unit
+from training.presets import configure
 from training.served import Served, display_size, fit
 
 CONDITIONAL = sorted(DISCRIMINATORS.keys() - {"posted"})
@@ -19,7 +19,7 @@ CONDITIONAL = sorted(DISCRIMINATORS.keys() - {"posted"})
 
 @pytest.mark.parametrize("networks", CONDITIONAL)
 def test_every_conditional_discriminator_judges_a_card_as_the_kind_that_suits_it_best(networks):
-    config = replace(configure("tiny", 56, 40, classes=("a", "b", "c")), networks=networks)
+    config = replace(configure("smoke", 56, 40, classes=("a", "b", "c")), networks=networks)
     built = Networks.build(config)
     for weight in built.discriminator.trainable_weights:
         weight.assign(4 * weight)

@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from training import dataset, train
 from training.checkpoints import BadCheckpoint
-from training.config import BadConfig, configure
+from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
 from training.models import Networks, to_pixels
 from training.prepare import prepare
+from training.presets import configure
 from training.run import BadRun, Run, grid
 from training.step import Step
 
@@ -53,25 +54,25 @@ def steps(run: Run) -> list[dict]:
 
 def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, tmp_path):
     options = {"batch": 8, "augment": 0.5}
-    unbroken = train.start(data, tmp_path / "unbroken", "tiny", images=32, **options)
-    train.start(data, tmp_path / "broken", "tiny", images=16, **options)
+    unbroken = train.start(data, tmp_path / "unbroken", "smoke", images=32, **options)
+    train.start(data, tmp_path / "broken", "smoke", images=16, **options)
     resumed = train.resume(data, tmp_path / "broken", images=32)
     assert equal(weights(unbroken), weights(resumed))
 
 
 def test_the_same_seed_repeats_a_run_and_another_does_not(data, tmp_path):
     first, again, other = (
-        train.start(data, tmp_path / name, "tiny", images=16, seed=seed)
+        train.start(data, tmp_path / name, "smoke", images=16, seed=seed)
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
     assert equal(weights(first), weights(again))
     assert not equal(weights(first), weights(other))
 
 
-@pytest.mark.parametrize("preset", ["tiny", "posted"])
+@pytest.mark.parametrize("preset", ["smoke", "posted"])
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "hinge"])
 def test_a_step_moves_both_networks_and_the_average(preset, loss):
-    config = configure("tiny", 56, 40, loss=loss, r1=1.0, r2=1.0, augment=0.5)
+    config = configure("smoke", 56, 40, loss=loss, r1=1.0, r2=1.0, augment=0.5)
     if preset == "posted":
         config = replace(configure("seed", 64, 64), batch=8)
     networks = Networks.build(config)
@@ -89,7 +90,7 @@ def test_a_step_moves_both_networks_and_the_average(preset, loss):
 
 
 def test_each_optimizer_moves_its_own_network_only():
-    config = configure("tiny", 56, 40, learning_rate=0.0, augment=0.0)
+    config = configure("smoke", 56, 40, learning_rate=0.0, augment=0.0)
     networks = Networks.build(config)
     step = Step(config, networks)
     step.discriminator_optimizer.learning_rate = 1e-3
@@ -103,7 +104,7 @@ def test_one_card_is_learnt_by_heart(tmp_path):
     card = np.zeros((56, 40, 3), np.uint8)
     card[:28, :, 0] = 255  # red above, blue below
     card[28:, :, 2] = 255
-    config = configure("tiny", 56, 40, learning_rate=2e-3, augment=0.0)
+    config = configure("smoke", 56, 40, learning_rate=2e-3, augment=0.0)
     networks = Networks.build(config)
     step = Step(config, networks)
     batch = tf.constant(np.repeat(card[None], 8, axis=0))
@@ -114,7 +115,7 @@ def test_one_card_is_learnt_by_heart(tmp_path):
 
 
 def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=64, sample_every=32, checkpoint_every=32)
+    run = train.start(data, tmp_path / "run", "smoke", images=64, sample_every=32, checkpoint_every=32)
     assert [path.name for path in sorted(run.samples.iterdir())] == ["000000032.png", "000000064.png"]
     last = steps(run)[-1]
     assert last["images"] == 64
@@ -123,7 +124,7 @@ def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
 
 
 def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=96)
+    run = train.start(data, tmp_path / "run", "smoke", images=96)
     run.log({"step": 999, "images": 7992})  # written after the last checkpoint by a run that was killed
     train.resume(data, tmp_path / "run", images=192)
     logged = [line["step"] for line in steps(run)]
@@ -132,7 +133,7 @@ def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
 
 
 def test_a_line_of_metrics_that_was_cut_short_does_not_stop_a_resumed_run(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    run = train.start(data, tmp_path / "run", "smoke", images=16)
     with run.metrics.open("a") as file:
         file.write('{"step": 9, "ima')
     train.resume(data, tmp_path / "run", images=24)
@@ -146,14 +147,14 @@ def damage(path):
 @pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("harm", [damage, Path.unlink])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, capsys, suffix, harm):
-    run = train.start(data, tmp_path / "run", "tiny", images=16, checkpoint_every=8)
+    run = train.start(data, tmp_path / "run", "smoke", images=16, checkpoint_every=8)
     harm(run.checkpoints.folder / f"ckpt-2.{suffix}")
     assert run.restore(Networks.build(run.config)) == 8
     assert ("ckpt-2 is damaged" in capsys.readouterr().out) == (harm is damage or suffix != "index")
 
 
 def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    run = train.start(data, tmp_path / "run", "smoke", images=16)
     program = f"""
 import resource, sys
 from training.__main__ import main
@@ -170,7 +171,7 @@ main()
 
 
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=8)
+    run = train.start(data, tmp_path / "run", "smoke", images=8)
     damage(run.checkpoints.folder / "ckpt-1.data-00000-of-00001")
     with pytest.raises(BadCheckpoint, match="Start a new run"):
         train.resume(data, tmp_path / "run", images=16)
@@ -178,7 +179,7 @@ def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
 
 
 def test_checkpoints_are_found_without_tensorflows_own_list_of_them(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    run = train.start(data, tmp_path / "run", "smoke", images=16)
     (run.checkpoints.folder / "checkpoint").unlink()
     assert run.restore(Networks.build(run.config)) == 16
 
@@ -186,7 +187,7 @@ def test_checkpoints_are_found_without_tensorflows_own_list_of_them(data, tmp_pa
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"unknown": 1}'])
 @pytest.mark.parametrize("name", ["config.json", "data.json"])
 def test_a_damaged_file_of_a_run_is_named(data, tmp_path, name, text):
-    config = configure("tiny", 56, 40)
+    config = configure("smoke", 56, 40)
     run = Run.create(tmp_path / "run", config, data, "fingerprint")
     (tmp_path / "run" / name).write_text(text)
     with pytest.raises(BadRun, match=f"{name} is damaged"):
@@ -195,7 +196,7 @@ def test_a_damaged_file_of_a_run_is_named(data, tmp_path, name, text):
 
 def test_a_start_that_is_refused_leaves_no_run_behind(data, tmp_path):
     with pytest.raises(BadDataset, match="Lower --batch"):
-        train.start(data, tmp_path / "run", "tiny", batch=64, images=64)
+        train.start(data, tmp_path / "run", "smoke", batch=64, images=64)
     assert not (tmp_path / "run").exists()
 
 
@@ -206,29 +207,29 @@ def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(d
 
 
 def test_a_run_is_not_ended_before_where_it_is(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    run = train.start(data, tmp_path / "run", "smoke", images=16)
     with pytest.raises(BadConfig, match="has seen 16 images"):
         train.resume(data, tmp_path / "run", images=8)
     assert run.config.images == 16
 
 
 def test_a_run_is_not_overwritten_and_not_invented(data, tmp_path):
-    train.start(data, tmp_path / "run", "tiny", images=8)
+    train.start(data, tmp_path / "run", "smoke", images=8)
     with pytest.raises(BadRun, match="--resume"):
-        train.start(data, tmp_path / "run", "tiny", images=8)
+        train.start(data, tmp_path / "run", "smoke", images=8)
     with pytest.raises(BadRun, match="holds no run"):
         train.resume(data, tmp_path / "other")
 
 
 def test_a_run_is_not_resumed_on_other_cards(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=8)
+    run = train.start(data, tmp_path / "run", "smoke", images=8)
     other = Dataset(np.zeros((20, 56, 40, 3), np.uint8), np.arange(18), np.arange(18, 20), "another")
     with pytest.raises(BadRun, match="other cards"):
         run.refuse_other_data(other)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "tiny", images=16)
+    run = train.start(data, tmp_path / "run", "smoke", images=16)
     good = weights(run)
     run.save_config(replace(run.config, r1=1e38))
     with pytest.raises(train.Diverged, match="learning rate"):
@@ -239,7 +240,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path, sent):
     command = [sys.executable, "-m", "training", "train", str(data), str(tmp_path / "run")]
-    options = ["--preset", "tiny", "--images", "800000"]
+    options = ["--preset", "smoke", "--images", "800000"]
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )

@@ -1,0 +1,189 @@
+"""The presets: each a function from a card's size to a Config. LOG.md has what came of each."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from training.config import BadConfig, Config
+
+
+def halvings(height: int, width: int) -> int:
+    """Count how often a card can be halved before its shorter side has 4 to 7 pixels, or one side is odd.
+
+    Raises BadConfig if networks would have to start from more than twice that.
+    """
+    low, narrow, count = height, width, 0
+    while min(low, narrow) > 7 and low % 2 == narrow % 2 == 0:
+        low, narrow, count = low // 2, narrow // 2, count + 1
+    if min(low, narrow) > 14:
+        raise BadConfig(
+            f"{width}x{height} cannot be halved often enough: networks would start from {narrow}x{low}. "
+            "Prepare the folder with sides in multiples of 8, such as 40x56."
+        )
+    return count
+
+
+def widths(levels: int, highest: int, most: int) -> tuple[int, ...]:
+    """Return feature maps from the lowest resolution up: `highest` at the top, doubling down to `most`."""
+    return tuple(min(most, highest * 2**level) for level in reversed(range(levels)))
+
+
+def dcgan_r1(height: int, width: int) -> Config:
+    """Build the repaired DCGAN: recognisable cards within minutes on a CPU, and stable.
+
+    Logits in place of a sigmoid, R1 (Mescheder 2018), 4x4 kernels at stride 2, batch normalisation in all
+    of the generator and none of the discriminator, separate passes, an averaged generator, and negatives,
+    so that the discriminator also knows what is no card.
+    """
+    levels = halvings(height, width)
+    return Config(
+        preset="dcgan-r1",
+        height=height,
+        width=width,
+        networks="dcgan",
+        noise_size=128,
+        channels=widths(levels, 48 if levels <= 3 else max(16, 512 >> levels), 192),
+        loss="non_saturating",
+        r1=height * width / 400,  # 10 at 64x64: the norm sums over pixels
+        negatives=2,
+        learning_rate=5e-4,
+        beta_1=0.5,
+        beta_2=0.99,
+        average_half_life=10_000,
+        batch=32,
+        images=100_000,
+    )
+
+
+def nano(height: int, width: int) -> Config:
+    """Build the preset for a CPU and an hour: the repaired DCGAN, relativistic, R1 at every fourth step."""
+    return replace(
+        dcgan_r1(height, width),
+        preset="nano",
+        loss="relativistic",
+        r1_every=4,
+        final_learning_rate=5e-5,
+        average_half_life=20_000,
+        images=300_000,
+    )
+
+
+def tiny(height: int, width: int) -> Config:
+    """Build the preset for a CPU and a night: nano with wider networks."""
+    levels = halvings(height, width)
+    return replace(
+        nano(height, width),
+        preset="tiny",
+        channels=widths(levels, max(16, 512 >> levels), 256),
+        images=1_500_000,
+    )
+
+
+def r3(height: int, width: int) -> Config:
+    """Build R3GAN's recipe (Huang 2024) at a CPU's widths: residual, no norm, RpGAN with R1 and R2."""
+    return Config(
+        preset="r3",
+        height=height,
+        width=width,
+        networks="residual",
+        noise_size=64,
+        channels=widths(halvings(height, width) + 1, 16, 128),
+        loss="relativistic",
+        r1=residual_penalty(height, width),
+        r2=residual_penalty(height, width),
+        learning_rate=2e-4,
+        final_learning_rate=5e-5,
+        beta_1=0.0,
+        beta_2=0.99,
+        average_half_life=20_000,
+        batch=32,
+        images=300_000,
+    )
+
+
+def residual_penalty(height: int, width: int) -> float:
+    """Return gamma for residual networks: 2 at 64x64, 100 at 256x256, a power of the pixels between."""
+    return 2.0 * (height * width / 64**2) ** 1.41
+
+
+def base(height: int, width: int) -> Config:
+    """Build the preset for one GPU: R3GAN's recipe, 4 million parameters a network, a larger batch."""
+    return replace(
+        r3(height, width),
+        preset="base",
+        channels=widths(halvings(height, width) + 1, max(32, 1024 >> halvings(height, width)), 256),
+        negatives=4,
+        batch=64,
+        images=3_000_000,
+    )
+
+
+def hinge_sn(height: int, width: int) -> Config:
+    """Build SN-GAN's recipe (Miyato 2018) on the DCGAN: hinge loss, spectral norm in place of a penalty."""
+    return replace(
+        dcgan_r1(height, width),
+        preset="hinge-sn",
+        loss="hinge",
+        spectral_norm=True,
+        r1=0.0,
+        learning_rate=2e-4,
+    )
+
+
+def seed(height: int, width: int) -> Config:
+    """Build the question's recipe as posted, so that its failure can be reproduced.
+
+    Its discriminator is really trained, as Keras 2 did; in Keras 3 the posted code never trains it.
+    The posted batch was 256.
+    """
+    return Config(
+        preset="seed",
+        height=height,
+        width=width,
+        networks="posted",
+        noise_size=100,
+        loss="posted",
+        r1=0.0,
+        augment=0.0,
+        mixed_batch=True,
+        predicted_fakes=True,
+        precision="float32",
+        learning_rate=2e-4,
+        beta_1=0.5,
+        beta_2=0.999,
+        average_half_life=0,
+        batch=256,
+        images=100_000,
+    )
+
+
+def smoke(height: int, width: int) -> Config:
+    """Build a run of seconds, for tests and for a first look."""
+    return replace(
+        dcgan_r1(height, width),
+        preset="smoke",
+        channels=widths(halvings(height, width), 8, 16),
+        noise_size=16,
+        batch=8,
+        negatives=1,
+        images=64,
+    )
+
+
+PRESETS: dict[str, Callable[[int, int], Config]] = {
+    "nano": nano,
+    "tiny": tiny,
+    "base": base,
+    "dcgan-r1": dcgan_r1,
+    "r3": r3,
+    "hinge-sn": hinge_sn,
+    "seed": seed,
+    "smoke": smoke,
+}
+DEFAULT = "nano"
+
+
+def configure(preset: str, height: int, width: int, **changes: object) -> Config:
+    """Build a preset for cards of this size and change some of its fields. Raises BadConfig."""
+    if preset not in PRESETS:
+        raise BadConfig(f"There is no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
+    return replace(PRESETS[preset](height, width), **changes)
