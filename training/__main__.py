@@ -51,9 +51,15 @@ def train(
     run: Folder,
     preset: str | None = None,
     images: int | None = None,
+    hours: float | None = None,
     batch: int | None = None,
-    augment: float | None = None,
+    augment: float | Literal["adaptive"] | None = None,
     seed: int | None = None,
+    labels: Literal["none", "folders"] | None = None,
+    origin: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+    freeze: int | None = None,
+    precision: Literal["float32", "bfloat16"] | None = None,
+    dry_run: bool = False,
     resume: bool = False,
 ) -> None:
     """Train a generator and a discriminator.
@@ -61,20 +67,41 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: nano (a CPU and an hour), tiny (a CPU and a night), base (a GPU), smoke (seconds),
-            seed (the recipe that fails, as posted), or one to compare with: dcgan-r1, r3, hinge-sn.
+        preset: auto, by machine and hours; nano for a CPU and an hour, tiny for a CPU and a night, base for a
+            GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with: dcgan-r1, r3,
+            hinge-sn.
         images: Images to show before the run is over; the preset's own if not given.
+        hours: Hours to train for, instead of images: a few steps tell how many images that is.
         batch: Images in a step; the preset's own if not given.
-        augment: Probability of each augmentation; by the number of cards if not given.
+        augment: Probability of each augmentation, or adaptive, by how much the discriminator learns by heart;
+            adaptive if not given.
         seed: The same seed, data and machine repeat the run; 0 if not given.
+        labels: folders trains each first sub-folder of the pictures as a kind of card of its own.
+        origin: Run or model store of the same shape, whose weights to start from.
+        freeze: How many of the discriminator's first convolutions stay as they are, with --from.
+        precision: What convolutions compute in; bfloat16 if not given and the device multiplies it.
+        dry_run: Say what the run would take and stop; nothing is written.
         resume: Go on with the run as it was started; only --images may change.
     """
     from training import train as trainer
     from training.config import BadConfig
 
-    options = {"preset": preset, "batch": batch, "augment": augment, "seed": seed, "images": images}
+    options = {
+        "preset": preset,
+        "batch": batch,
+        "augment": augment,
+        "seed": seed,
+        "images": images,
+        "hours": hours,
+        "labels": labels,
+        "origin": origin,
+        "frozen": freeze,
+        "precision": precision,
+    }
     changes = {name: value for name, value in options.items() if value is not None}
-    if not resume:
+    if dry_run and not resume and not {"origin", "frozen"} & changes.keys():
+        print(trainer.rehearse(data, **changes))
+    elif not resume:
         trainer.start(data, run, **changes)
     elif changes.keys() <= {"images"}:
         trainer.resume(data, run, **changes)

@@ -1,25 +1,71 @@
-"""A run's checkpoints: the newest few are kept, and the newest that is whole counts."""
+"""A run's checkpoints: the newest few and the best are kept, and the newest that is whole counts.
 
-import re
+Each is a folder named by its step, with the weights and what the run knows beside them. It is written under
+another name, brought to the disk, and renamed: whoever looks finds it whole or not at all.
+"""
+
+import json
+import os
 import shutil
-from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal, Self
 
 import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from training.config import Config, from_json
 from training.trouble import Trouble
 
 KEPT = 3
-PREFIX = "ckpt"
+WEIGHTS = "weights"  # .index and .data-00000-of-00001
+PROGRESS = "progress.json"
 
-# What TensorFlow 2.21 was seen to raise for files that are missing, empty or cut short.
-DAMAGE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
+State = keras.Model | keras.optimizers.Optimizer
+Which = Literal["newest", "best"]
+
+# What TensorFlow 2.21 was seen to raise for files that are missing, empty or cut short, and json for its own.
+DAMAGE = (tf.errors.OpError, AssertionError, IndexError, OSError, ValueError, KeyError, TypeError)
 
 
 class BadCheckpoint(Trouble):
     """A checkpoint cannot be written, or none of a run's can be read."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, beside its weights."""
+
+    step: int
+    probability: float
+    """Of each augmentation, as the controller left it."""
+    config: Config
+    """What the weights were trained with, so that a change of config.json is noticed."""
+    best_step: int | None = None
+    best_kid: float | None = None
+
+    @classmethod
+    def at_start(cls, config: Config) -> Self:
+        """Return the progress of a run that has taken no step."""
+        start = config.augment_from if config.augment == "adaptive" else config.augment
+        return cls(0, float(start or 0.0), config)
+
+    def judged(self, kid: float) -> "Progress":
+        """Return the progress after an evaluation at this step; lower is better."""
+        if self.best_kid is not None and kid >= self.best_kid:
+            return self
+        return replace(self, best_step=self.step, best_kid=kid)
+
+    def to_json(self) -> str:
+        """Write every field."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what to_json wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "config": from_json(json.dumps(fields["config"]))})
 
 
 class Checkpoints:
@@ -29,50 +75,85 @@ class Checkpoints:
         self.folder = folder
 
     def steps(self) -> list[int]:
-        """List the steps that were saved, newest first, by the files that are there."""
-        names = (re.fullmatch(rf"{PREFIX}-(\d+)\.index", path.name) for path in self.folder.glob("*.index"))
-        return sorted((int(name[1]) for name in names if name), reverse=True)
+        """List the steps that were saved, newest first, by the folders that are there."""
+        return sorted(
+            (int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()), reverse=True
+        )
 
-    def load(self, **state: keras.Model | keras.optimizers.Optimizer) -> int:
-        """Load the newest whole checkpoint into the state; return its step, or 0 where there is none.
+    def load(self, which: Which = "newest", **state: State) -> Progress | None:
+        """Load a checkpoint into the state; return its progress, or None where there is no checkpoint.
 
-        Damaged ones are named and passed over. Raises BadCheckpoint if none of those that are there is whole.
+        Damaged ones are named and passed over. The best is the one that the newest calls so, or the newest if
+        none was evaluated. Raises BadCheckpoint if none of those that are there is whole.
         """
+        newest = self.first_whole(self.steps(), state)
+        if newest is None or which == "newest" or newest.best_step in (None, newest.step):
+            return newest
+        best_first = sorted(self.steps(), key=lambda step: step != newest.best_step)  # else stays in order
+        return self.first_whole(best_first, state)
+
+    def first_whole(self, steps: list[int], state: dict[str, State]) -> Progress | None:
+        """Load the first of these checkpoints that can be read."""
         checkpoint = tf.train.Checkpoint(**state)
-        for step in self.steps():
-            path = self.folder / f"{PREFIX}-{step}"
+        for step in steps:
+            path = self.folder / str(step)
             try:
-                checkpoint.restore(str(path)).assert_existing_objects_matched()
+                progress = Progress.from_json((path / PROGRESS).read_text())
+                checkpoint.read(str(path / WEIGHTS)).assert_existing_objects_matched().expect_partial()
             except DAMAGE as error:
                 tqdm.write(f"{path} is damaged ({first_line(error)}); trying the one before.")
             else:
-                return step
-        if self.steps():
+                return progress
+        if steps:
             raise BadCheckpoint(f"No checkpoint in {self.folder} can be read. Start a new run.")
-        return 0
+        return None
 
-    def saver(self, **state: keras.Model | keras.optimizers.Optimizer) -> Callable[[int], None]:
-        """Return what saves this state after a step and drops the oldest checkpoint.
+    def save(self, progress: Progress, **state: State) -> None:
+        """Save the state after a step, and drop what is neither among the newest nor the best.
 
-        It raises BadCheckpoint where the disk does not take the files; those before stay as they are.
+        Raises BadCheckpoint where the disk does not take the files; those before stay as they are.
         """
-        manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state), str(self.folder), max_to_keep=KEPT, checkpoint_name=PREFIX
-        )
+        staging = self.folder / f".{progress.step}.part"
+        try:
+            self.clear_away()
+            staging.mkdir()
+            tf.train.Checkpoint(**state).write(str(staging / WEIGHTS))
+            (staging / PROGRESS).write_text(progress.to_json())
+            for path in (*staging.iterdir(), staging):
+                sync(path)
+            self.drop([progress.step])  # a damaged one that was passed over
+            staging.rename(self.folder / str(progress.step))
+            sync(self.folder)
+        except (tf.errors.OpError, OSError) as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            full = isinstance(error, tf.errors.ResourceExhaustedError)
+            raise BadCheckpoint(
+                f"The checkpoint after step {progress.step} could not be written to {self.folder} "
+                f"({'the disk is full' if full else first_line(error)}). Those before are whole: "
+                "make room, then go on with --resume."
+            ) from error
+        self.drop([step for step in self.steps()[KEPT:] if step != progress.best_step])
 
-        def save(step: int) -> None:
-            try:
-                manager.save(step)
-            except tf.errors.OpError as error:
-                shutil.rmtree(self.folder / f"{PREFIX}-{step}_temp", ignore_errors=True)
-                full = isinstance(error, tf.errors.ResourceExhaustedError)
-                raise BadCheckpoint(
-                    f"The checkpoint after step {step} could not be written to {self.folder} "
-                    f"({'the disk is full' if full else first_line(error)}). Those before are whole: "
-                    "make room, then go on with --resume."
-                ) from error
+    def drop(self, steps: list[int]) -> None:
+        """Remove checkpoints, each from sight first, so that none is seen half removed."""
+        for step in steps:
+            if (self.folder / str(step)).exists():
+                gone = (self.folder / str(step)).rename(self.folder / f".{step}.gone")
+                shutil.rmtree(gone)
 
-        return save
+    def clear_away(self) -> None:
+        """Remove what a process that was killed left half written or half removed."""
+        for path in (*self.folder.glob(".*.part"), *self.folder.glob(".*.gone")):
+            shutil.rmtree(path)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder's entries, before anyone is told of it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def first_line(error: Exception) -> str:

@@ -44,9 +44,11 @@ class Config:
     augment: float | Literal["adaptive"] | None = None
     """Probability of each augmentation for each card, in [0, 1].
 
-    "adaptive" moves it by how much better the discriminator knows its own cards than held-out ones; None
-    chooses by the number of cards.
+    "adaptive" moves it by how much better the discriminator knows its own cards than held-out ones, and is
+    what None becomes.
     """
+    augment_from: float | None = None
+    """Where an adaptive probability begins; None chooses by the number of cards."""
     negatives: int = 0
     """How many of the discriminator's fakes in a batch are pictures that are no cards."""
     mixed_batch: bool = False
@@ -77,6 +79,8 @@ class Config:
     """Images between two sample grids."""
     checkpoint_every: int = 10_000
     """Images between two checkpoints."""
+    evaluate_every: int = 50_000
+    """Images between two evaluations, which also decide which checkpoint is the best; 0 makes none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is built."""
@@ -92,6 +96,9 @@ class Config:
             raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
         if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
+        for name in ("r1_every", "sample_every", "checkpoint_every", "steps_per_call"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
             raise BadConfig(
                 f"The posted networks draw 64x64; these cards are {self.width}x{self.height}. "

@@ -69,9 +69,10 @@ def operation_macs(operation: keras.Operation) -> int:
     """Count those of one layer: every weight of its kernel, once for each place where the kernel is laid."""
     if isinstance(operation, keras.Model):
         return macs(operation)
-    outer = cast(Any, operation)  # Keras gives shapes and kernels no types
-    layer = outer.layer if isinstance(operation, layers.SpectralNormalization) else outer
-    if isinstance(layer, COUNTED):
+    outer = layer = cast(Any, operation)  # Keras gives shapes and kernels no types
+    if type(operation) is layers.SpectralNormalization:
+        layer = outer.layer
+    if type(layer) in COUNTED:
         places = outer.input if isinstance(layer, layers.Conv2DTranspose) else outer.output
         return math.prod(places.shape[1:-1]) * math.prod(layer.kernel.shape)
     weights = operation.weights if isinstance(operation, layers.Layer) else []
@@ -85,12 +86,13 @@ def flop(config: Config, drawing: int, judging: int) -> float:
 
     `drawing` and `judging` are the networks' own. A pass back costs a network as much again for its inputs
     and as much again for its weights. The discriminator's step draws fakes, and takes real cards and fakes
-    forth and back: G + 6 D. A penalty goes back to the cards, and its gradient comes forth again and to the
-    weights: 3 D. The generator's step takes its fakes forth and back, through a discriminator that stays as
-    it is: 3 G + 2 D, and D for a loss that sees real cards too. Elementwise operations are left out.
+    forth and back: G + 6 D. A penalty, at every r1_every-th step, goes back to the cards, and its gradient
+    comes forth again and to the weights: 3 D. The generator's step takes its fakes forth and back, through a
+    discriminator that stays as it is: 3 G + 2 D, and D for a loss that sees real cards too. Elementwise
+    operations are left out.
     """
     penalties = bool(config.r1) + bool(config.r2)
-    judged = 8 + 3 * penalties + LOSSES[config.loss].generator_sees_real
+    judged = 8 + 3 * penalties / config.r1_every + LOSSES[config.loss].generator_sees_real
     return 2.0 * (4 * drawing + judged * judging)
 
 

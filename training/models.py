@@ -6,8 +6,10 @@ from itertools import count
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import NDArray
 
 from training.config import Config
 
@@ -216,6 +218,12 @@ def posted_discriminator(config: Config, seeds: Seeds) -> keras.Model:
     return judged(config, cards, x, inits)
 
 
+def answer(network: keras.Model, rows: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
+    """Call either network, with the labels int32 (n,) if it takes any; float32 whatever it computes in."""
+    inputs = [rows, labels] if len(network.inputs) > 1 else rows
+    return tf.cast(network(inputs, training=training), tf.float32)
+
+
 def to_unit(cards: tf.Tensor) -> tf.Tensor:
     """Scale uint8 pixels to float32 in [-1, 1], the range of the generator's tanh."""
     return tf.cast(cards, tf.float32) / 127.5 - 1.0
@@ -224,6 +232,11 @@ def to_unit(cards: tf.Tensor) -> tf.Tensor:
 def to_pixels(cards: tf.Tensor) -> tf.Tensor:
     """Scale [-1, 1] to uint8 pixels, the inverse of to_unit."""
     return tf.cast(tf.round(tf.clip_by_value(127.5 * (cards + 1.0), 0.0, 255.0)), tf.uint8)
+
+
+def draw(generator: keras.Model, noise: tf.Tensor, kinds: int = 1) -> NDArray[np.uint8]:
+    """Draw cards (n, height, width, 3) as the exported model will, of each of the kinds in turn."""
+    return to_pixels(answer(generator, noise, tf.range(len(noise)) % kinds, training=False)).numpy()
 
 
 GENERATORS = {"dcgan": dcgan_generator, "residual": residual_generator, "posted": posted_generator}

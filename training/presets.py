@@ -163,6 +163,8 @@ def smoke(height: int, width: int) -> Config:
         preset="smoke",
         channels=widths(halvings(height, width), 8, 16),
         noise_size=16,
+        precision="float32",
+        augment=0.0,
         batch=8,
         negatives=1,
         images=64,
@@ -179,11 +181,19 @@ PRESETS: dict[str, Callable[[int, int], Config]] = {
     "seed": seed,
     "smoke": smoke,
 }
-DEFAULT = "nano"
+AUTO = "auto"
+NIGHT = 3.0  # hours from which wider networks are worth their time on a CPU
+
+
+def suiting(gpu: bool, hours: float | None) -> str:
+    """Choose a preset by the machine, and by the hours there are if that is known."""
+    if gpu:
+        return "base"
+    return "tiny" if hours is not None and hours >= NIGHT else "nano"
 
 
 def configure(preset: str, height: int, width: int, **changes: object) -> Config:
     """Build a preset for cards of this size and change some of its fields. Raises BadConfig."""
     if preset not in PRESETS:
-        raise BadConfig(f"There is no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
+        raise BadConfig(f"There is no preset {preset!r}. Choose one of: {', '.join([AUTO, *PRESETS])}.")
     return replace(PRESETS[preset](height, width), **changes)

@@ -1,17 +1,18 @@
-"""A run's folder: config.json, metrics.jsonl, samples/ and checkpoints/."""
+"""A run's folder: config.json, data.json, metrics.jsonl, setbacks.json, samples/ and checkpoints/."""
 
+import io
 import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.checkpoints import Checkpoints
+from training.checkpoints import Checkpoints, Progress, State, Which, sync
 from training.config import Config, from_json
 from training.dataset import Dataset
 from training.models import Networks
@@ -30,18 +31,33 @@ class Source:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Setback:
+    """A loss that stopped being a number, after which the run went back with half the learning rate."""
+
+    images: int
+    broken: str
+
+
+# What a resumed run may change: when it ends, and how often it tells of itself.
+MOVABLE = {"images", "sample_every", "checkpoint_every", "evaluate_every", "steps_per_call"}
+
+
 class Run:
     """The folder of one run, new or resumed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, writes: bool = True) -> None:
         self.folder = folder
+        self.writes = writes  # of several hosts one does
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples"
         self.checkpoints = Checkpoints(folder / "checkpoints")
 
     @staticmethod
-    def create(folder: Path, config: Config, data: Path, fingerprint: str) -> "Run":
-        """Make a run's folder. Raises BadRun if there is one already."""
+    def create(folder: Path, config: Config, data: Path, fingerprint: str, writes: bool = True) -> "Run":
+        """Make a run's folder, unless another host does. Raises BadRun if there is one already."""
+        if not writes:
+            return Run(folder, writes)
         if (folder / "config.json").exists():
             raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
         run = Run(folder)
@@ -53,13 +69,13 @@ class Run:
         return run
 
     @staticmethod
-    def open(folder: Path) -> "Run":
+    def open(folder: Path, writes: bool = True) -> "Run":
         """Open a run's folder. Raises BadRun if there is none."""
         if not (folder / "config.json").exists():
             raise BadRun(
                 f"{folder} holds no run: config.json is missing. Start one: holofoil train DATA {folder}"
             )
-        return Run(folder)
+        return Run(folder, writes)
 
     @property
     def config(self) -> Config:
@@ -69,7 +85,8 @@ class Run:
 
     def save_config(self, config: Config) -> None:
         """Write config.json, whole or not at all."""
-        replace_text(self.folder / "config.json", config.to_json())
+        if self.writes:
+            replace_text(self.folder / "config.json", config.to_json())
 
     @property
     def data(self) -> Source:
@@ -87,21 +104,48 @@ class Run:
                 f"{self.folder / name} is damaged ({error}). Put the file back as it was, or start a new run."
             ) from None
 
+    @property
+    def setbacks(self) -> list[Setback]:
+        """How often the run had to go back. Raises BadRun if its file is damaged."""
+        if not (self.folder / "setbacks.json").exists():
+            return []
+        with self.damage_told("setbacks.json"):
+            return [Setback(**setback) for setback in json.loads((self.folder / "setbacks.json").read_text())]
+
+    def save_setbacks(self, setbacks: list[Setback]) -> None:
+        """Write setbacks.json, so that a resumed run keeps to the lower learning rate."""
+        if self.writes:
+            replace_text(self.folder / "setbacks.json", json.dumps([asdict(setback) for setback in setbacks]))
+
     def log(self, metrics: dict[str, float]) -> None:
-        """Append one line to metrics.jsonl."""
-        with self.metrics.open("a") as file:
+        """Append one line to metrics.jsonl. Raises BadRun where the disk does not take it."""
+        if not self.writes:
+            return
+        with refusal_told(self.metrics), self.metrics.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of metrics.jsonl that a resumed run will write again, or that were cut short."""
-        if self.metrics.exists():
+        if self.writes and self.metrics.exists():
             lines = self.metrics.read_text().splitlines(keepends=True)
             kept = [line for line in lines if step_of(line) <= step]
             replace_text(self.metrics, "".join(kept))
 
     def save_sample(self, images: int, cards: NDArray[np.uint8]) -> None:
-        """Write one grid of cards, named by how many images the run has seen."""
-        Image.fromarray(grid(cards)).save(self.samples / f"{images:09d}.png")
+        """Write one grid of cards, named by how many images the run has seen, whole or not at all.
+
+        Raises BadRun where the disk does not take it.
+        """
+        if not self.writes:
+            return
+        sheet = io.BytesIO()
+        Image.fromarray(grid(cards)).save(sheet, "PNG")
+        replace_bytes(self.samples / f"{images:09d}.png", sheet.getvalue())
+
+    def save_checkpoint(self, progress: Progress, state: dict[str, State]) -> None:
+        """Save where the run stands. Raises BadCheckpoint where the disk does not take it."""
+        if self.writes:
+            self.checkpoints.save(progress, **state)
 
     def refuse_other_data(self, cards: Dataset) -> None:
         """Raise BadRun if the run was started on other cards."""
@@ -111,19 +155,54 @@ class Run:
                 "Name those, or start a new run on these."
             )
 
-    def restore(self, networks: Networks) -> int:
-        """Load the newest checkpoint; return the images it has seen. Raises BadRun if there is none."""
-        step = self.checkpoints.load(**networks.parts())
-        if step == 0:
+    def refuse_other_config(self, config: Config, progress: Progress) -> None:
+        """Raise BadRun if the newest checkpoint was trained with other numbers than these."""
+        for name in (field.name for field in fields(Config) if field.name not in MOVABLE):
+            now, then = getattr(config, name), getattr(progress.config, name)
+            if now != then:
+                raise BadRun(
+                    f"{self.folder / 'config.json'} says {name} is {now}; its checkpoint was trained with "
+                    f"{then}. Put that back, or start a new run: holofoil train DATA RUN --from {self.folder}"
+                )
+
+    def restore(self, networks: Networks, which: Which = "newest") -> int:
+        """Load a checkpoint, the newest or the best that was evaluated; return the images it has seen.
+
+        Raises BadRun if there is none.
+        """
+        progress = self.checkpoints.load(which, **networks.parts())
+        if progress is None:
             raise BadRun(f"{self.folder} has no checkpoint yet. Train it for longer: --resume")
-        return step * self.config.batch
+        return progress.step * self.config.batch
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a text file whole or not at all. Raises BadRun where the disk does not take it."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises BadRun where the disk does not take it."""
     written = path.with_name(f".{path.name}.part")
-    written.write_text(text)
-    written.rename(path)
+    with refusal_told(path):
+        try:
+            written.write_bytes(content)
+            sync(written)
+            written.rename(path)
+        finally:
+            written.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusal_told(path: Path) -> Iterator[None]:
+    """Turn a disk's refusal into BadRun."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRun(
+            f"{path} could not be written ({error.strerror}). Checkpoints are whole: make room, then go on "
+            "with --resume."
+        ) from error
 
 
 def step_of(line: str) -> float:

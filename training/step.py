@@ -1,31 +1,66 @@
-"""One step of the game: both networks learn from one batch."""
+"""One step of the game: both networks learn from one batch. Several steps make one call."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from training import devices
 from training.augment import augment
-from training.config import Config
+from training.config import BadConfig, Config
+from training.devices import Replica
 from training.losses import LOSSES, gradient_penalty
-from training.models import Networks, to_unit
+from training.models import Networks, answer, to_unit
 from training.negatives import negatives
+from training.schedule import learning_rate
 
 Metrics = dict[str, tf.Tensor]
+METRICS = (
+    "d_loss",
+    "g_loss",
+    "penalty",
+    "real_accuracy",
+    "fake_accuracy",
+    "relativistic_accuracy",
+)
+
+
+class Turn(NamedTuple):
+    """What one replica plays one step with."""
+
+    replica: Replica
+    real: tf.Tensor  # its cards (rows, height, width, 3) in [-1, 1]
+    labels: tf.Tensor  # theirs, int32 (rows,); its fakes have the same
+    index: tf.Tensor  # of the step
+    probability: tf.Tensor  # of each augmentation
 
 
 class Step:
-    """The compiled step, with one optimizer for each network.
+    """The compiled steps, with one optimizer for each network.
 
-    Call it with cards uint8 (batch, height, width, 3) and the step's index, int64; it returns the metrics.
-    All randomness comes from (config.seed, index), so that a resumed run repeats the unbroken one.
+    Made inside a strategy's scope, it trains all of the strategy's replicas: each takes its rows of the same
+    batch. All randomness comes from (config.seed, index), so that a resumed run repeats the unbroken one.
     """
 
-    def __init__(self, config: Config, networks: Networks) -> None:
+    def __init__(self, config: Config, networks: Networks, xla: bool | None = None) -> None:
         self.config = config
         self.networks = networks
         self.loss = LOSSES[config.loss]
-        self.generated = config.batch - config.negatives  # of the discriminator's fakes
-        self.generator_optimizer = adam(config, networks.generator)
-        self.discriminator_optimizer = adam(config, networks.discriminator)
+        self.strategy = tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+        devices.refuse_uneven(config, self.replicas)
+        self.learnt = {
+            "generator": networks.generator.trainable_variables,
+            "discriminator": thawed(networks.discriminator, config.frozen),
+        }
+        self.generator_optimizer = adam(config, self.learnt["generator"])
+        self.discriminator_optimizer = adam(config, self.learnt["discriminator"])
+        for network in (networks.generator, networks.discriminator):
+            devices.convolve_in(config.precision, network)
+        if self.replicas > 1:
+            devices.normalise_together(networks.generator)
+        self.compiled = self.compile(self.replicas == 1 and devices.accelerated() if xla is None else xla)
 
     def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
         """Name both, as checkpoints do."""
@@ -34,93 +69,182 @@ class Step:
             "discriminator_optimizer": self.discriminator_optimizer,
         }
 
-    @tf.function(autograph=False)
-    def __call__(self, cards: tf.Tensor, index: tf.Tensor) -> Metrics:
-        """Move the discriminator, then the generator, then its average."""
-        config = self.config
-        seeds = tf.random.split(tf.random.fold_in(tf.constant([config.seed, 0]), index))
-        real = to_unit(tf.ensure_shape(cards, (config.batch, config.height, config.width, 3)))
-        metrics = self.discriminator_step(real, seeds[0]) | self.generator_step(real, seeds[1])
-        follow(self.networks, averaging_rate(config, index))
-        return metrics
+    def __call__(self, cards: tf.Tensor, labels: tf.Tensor, first: int, probability: float = 0.0) -> Metrics:
+        """Take one step for each batch, and return the metrics' means.
 
-    def discriminator_step(self, real: tf.Tensor, seed: tf.Tensor) -> Metrics:
+        Cards are uint8 (steps, batch, height, width, 3), labels int32 (steps, batch); `first` is the index of
+        the first step, `probability` that of an augmentation. Nothing here waits for the device.
+        """
+        return self.compiled(cards, labels, tf.constant(first, tf.int64), tf.constant(probability))
+
+    def compile(self, xla: bool) -> Callable[..., Metrics]:
+        """Return the loop over batches as one graph, each step compiled by XLA or not.
+
+        XLA is for a GPU: on a CPU it did not finish the posted networks' step in a quarter of an hour.
+        Replicas do without: they exchange gradients in the middle of a step.
+        """
+        config = self.config
+        one = self.step
+        if xla:
+            one = tf.function(one, jit_compile=True, autograph=False)
+
+        def several(cards: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, probability: tf.Tensor) -> Metrics:
+            def body(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                row = tf.cast(i, tf.int32)
+                taken = self.strategy.run(one, (cards[row], labels[row], first + i, probability))
+                return i + 1, total + self.strategy.reduce(tf.distribute.ReduceOp.MEAN, taken, axis=None)
+
+            steps = tf.shape(cards, tf.int64)[0]
+            start = (tf.constant(0, tf.int64), tf.zeros(len(METRICS)))
+            _, total = tf.while_loop(lambda i, total: i < steps, body, start)
+            return dict(zip(METRICS, tf.unstack(total / tf.cast(steps, tf.float32)), strict=True))
+
+        shape = (None, config.batch, config.height, config.width, 3)
+        signature = (
+            tf.TensorSpec(shape, tf.uint8),
+            tf.TensorSpec(shape[:2], tf.int32),
+            tf.TensorSpec((), tf.int64),
+            tf.TensorSpec((), tf.float32),
+        )
+        return tf.function(several, signature, autograph=False)
+
+    def step(
+        self, cards: tf.Tensor, labels: tf.Tensor, index: tf.Tensor, probability: tf.Tensor
+    ) -> tf.Tensor:
+        """Move the discriminator, then the generator, then its average; return METRICS in their order."""
+        seeds = tf.random.split(tf.random.fold_in(tf.constant([self.config.seed, 0]), index))
+        replica = Replica(self.config.batch, self.replicas)
+        turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, probability)
+        metrics = self.discriminator_step(turn, seeds[0]) | self.generator_step(turn, seeds[1])
+        follow(self.networks, averaging_rate(self.config, index))
+        return tf.stack([metrics[name] for name in METRICS])
+
+    def discriminator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
         """Teach the discriminator to tell real cards from fakes."""
         fake_seed, judge_seed, negative_seed = tf.unstack(tf.random.split(seed, 3))
-        fake = self.fakes(fake_seed, training=not self.config.predicted_fakes)
-        if self.config.negatives:
-            others = negatives(real[self.generated :], negative_seed)
-            fake = tf.concat([fake[: self.generated], others], 0)
+        fake = self.fakes(turn, fake_seed, training=not self.config.predicted_fakes)
+        fake = self.with_negatives(turn, fake, negative_seed)
+        every = self.config.r1_every
+
+        def gradients(weight: int) -> tuple[list[tf.Tensor], Metrics]:
+            return self.discriminator_gradients(turn, fake, judge_seed, weight)
+
+        if every == 1:
+            slopes, metrics = gradients(1)
+        else:
+            slopes, metrics = tf.cond(turn.index % every == 0, lambda: gradients(every), lambda: gradients(0))
+        self.discriminator_optimizer.apply(slopes, self.learnt["discriminator"])
+        return metrics
+
+    def discriminator_gradients(
+        self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor, weight: int
+    ) -> tuple[list[tf.Tensor], Metrics]:
+        """Return the gradients of the discriminator's loss and of `weight` times its penalty, and metrics."""
         with tf.GradientTape() as tape:
             with tf.GradientTape(persistent=True) as inputs:
-                inputs.watch([real, fake])
-                real_logits, fake_logits = self.judge_both(real, fake, judge_seed)
+                inputs.watch([turn.real, fake])
+                real_logits, fake_logits = self.judge_both(turn, fake, seed)
             adversarial = self.loss.discriminator(real_logits, fake_logits)
             penalty = tf.constant(0.0)
-            if self.config.r1:
-                penalty += self.config.r1 / 2 * gradient_penalty(inputs.gradient(real_logits, real))
-            if self.config.r2:
-                penalty += self.config.r2 / 2 * gradient_penalty(inputs.gradient(fake_logits, fake))
-            total = adversarial + penalty
-        learn(self.discriminator_optimizer, self.networks.discriminator, tape, total)
-        generated_logits = fake_logits[: self.generated]
-        return {
+            if weight and self.config.r1:
+                slope = inputs.gradient(real_logits, turn.real)
+                penalty += weight * self.config.r1 / 2 * gradient_penalty(slope)
+            if weight and self.config.r2:
+                slope = inputs.gradient(fake_logits, fake)
+                penalty += weight * self.config.r2 / 2 * gradient_penalty(slope)
+            total = self.shared(adversarial + penalty)
+        generated = self.is_generated(turn)
+        return tape.gradient(total, self.learnt["discriminator"]), {
             "d_loss": adversarial,
             "penalty": penalty,
             "real_accuracy": share(real_logits > 0),
-            "fake_accuracy": share(generated_logits < 0),
-            "relativistic_accuracy": share(real_logits[:, None] > generated_logits[None]),
+            "fake_accuracy": share(fake_logits < 0, generated),
+            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None], generated[None]),
         }
 
-    def generator_step(self, real: tf.Tensor, seed: tf.Tensor) -> Metrics:
+    def generator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
         """Teach the generator to be taken for real, with fresh noise and fresh augmentation."""
         noise_seed, fake_seed, real_seed = tf.unstack(tf.random.split(seed, 3))
-        real_logits = tf.zeros(self.config.batch)
+        real_logits = tf.zeros(turn.replica.rows)
         if self.loss.generator_sees_real:
-            real_logits = self.judge(real, real_seed)
+            real_logits = self.judge(turn, turn.real, real_seed)
         with tf.GradientTape() as tape:
-            fake_logits = self.judge(self.fakes(noise_seed, training=True), fake_seed)
+            fake_logits = self.judge(turn, self.fakes(turn, noise_seed, training=True), fake_seed)
             loss = self.loss.generator(real_logits, fake_logits)
-        learn(self.generator_optimizer, self.networks.generator, tape, loss)
+            total = self.shared(loss)
+        learnt = self.learnt["generator"]
+        self.generator_optimizer.apply(tape.gradient(total, learnt), learnt)
         return {"g_loss": loss}
 
-    def fakes(self, seed: tf.Tensor, training: bool) -> tf.Tensor:
-        """Draw a batch of cards (batch, height, width, 3) in [-1, 1]."""
+    def shared(self, loss: tf.Tensor) -> tf.Tensor:
+        """Return this replica's part of the loss: Keras' optimizers add up the replicas' gradients."""
+        return loss / self.replicas if self.replicas > 1 else loss
+
+    def fakes(self, turn: Turn, seed: tf.Tensor, training: bool) -> tf.Tensor:
+        """Draw cards (rows, height, width, 3) in [-1, 1], of the kinds that the real ones are."""
         noise = tf.random.stateless_normal((self.config.batch, self.config.noise_size), seed)
-        return self.networks.generator(noise, training=training)
+        return answer(self.networks.generator, turn.replica.own(noise), turn.labels, training)
 
-    def judge(self, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Return the logits (n,) of cards as the discriminator sees them: augmented."""
-        seen = augment(cards, self.config.augment or 0.0, seed)
-        return self.networks.discriminator(seen, training=True)
+    def with_negatives(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Put pictures that are no cards in the place of the batch's last fakes."""
+        if not self.config.negatives:
+            return fake
+        generated = self.config.batch - self.config.negatives
+        others = negatives(turn.replica.placed(turn.real)[generated:], seed)
+        return turn.replica.own(tf.concat([turn.replica.placed(fake)[:generated], others], 0))
 
-    def judge_both(self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def is_generated(self, turn: Turn) -> tf.Tensor:
+        """Tell for each of the discriminator's fakes whether the generator drew it."""
+        return turn.replica.own(tf.range(self.config.batch) < self.config.batch - self.config.negatives)
+
+    def judge_both(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Judge real cards and fakes, in passes of their own unless the recipe mixes them."""
-        if self.config.mixed_batch:
-            real_logits, fake_logits = tf.split(self.judge(tf.concat([real, fake], 0), seed), 2)
-            return real_logits, fake_logits
         real_seed, fake_seed = tf.unstack(tf.random.split(seed))
-        return self.judge(real, real_seed), self.judge(fake, fake_seed)
+        if not self.config.mixed_batch:
+            return self.judge(turn, turn.real, real_seed), self.judge(turn, fake, fake_seed)
+        both = tf.concat([self.seen(turn, turn.real, real_seed), self.seen(turn, fake, fake_seed)], 0)
+        labels = tf.tile(turn.labels, [2])
+        real_logits, fake_logits = tf.split(answer(self.networks.discriminator, both, labels, True), 2)
+        return real_logits, fake_logits
+
+    def judge(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the logits (rows,) of cards as the discriminator sees them: augmented."""
+        return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
+
+    def seen(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Augment this replica's cards as the whole batch would be."""
+        if self.config.augment == 0:
+            return cards
+        return turn.replica.own(augment(turn.replica.placed(cards), turn.probability, seed))
 
 
-def adam(config: Config, network: keras.Model) -> keras.optimizers.Optimizer:
-    """Return an optimizer built for this network, so that tracing the step creates no variables."""
-    optimizer = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2, epsilon=1e-8)
-    optimizer.build(network.trainable_variables)
+def adam(config: Config, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+    """Return an optimizer built for these variables, so that tracing the step creates none."""
+    rate: Any = learning_rate(config)  # Keras' own annotation knows numbers only
+    optimizer = keras.optimizers.Adam(rate, config.beta_1, config.beta_2, epsilon=1e-8)
+    optimizer.build(variables)
     return optimizer
 
 
-def learn(
-    optimizer: keras.optimizers.Optimizer, network: keras.Model, tape: tf.GradientTape, loss: tf.Tensor
-) -> None:
-    """Move a network's own weights, and no others, against the loss."""
-    variables = network.trainable_variables
-    optimizer.apply(tape.gradient(loss, variables), variables)
+def thawed(discriminator: keras.Model, frozen: int) -> list[keras.Variable]:
+    """Return what the discriminator may learn: all but its first `frozen` convolutions (Mo 2020, FreezeD).
+
+    Keras' own flag, `trainable`, also decides what a tape watches, and is left alone.
+    """
+    convolutions = [layer for layer in discriminator.layers if isinstance(layer, devices.CONVOLUTIONS)]
+    if frozen and frozen >= len(convolutions):
+        raise BadConfig(
+            f"--freeze {frozen} would fix all of this discriminator's {len(convolutions)} convolutions."
+        )
+    kept = {id(variable) for layer in convolutions[:frozen] for variable in layer.trainable_variables}
+    return [variable for variable in discriminator.trainable_variables if id(variable) not in kept]
 
 
-def share(truths: tf.Tensor) -> tf.Tensor:
-    """Return the share of true entries."""
-    return tf.reduce_mean(tf.cast(truths, tf.float32))
+def share(truths: tf.Tensor, among: tf.Tensor | bool = True) -> tf.Tensor:
+    """Return the share of true entries among those that count."""
+    counted = tf.cast(tf.broadcast_to(among, tf.shape(truths)), tf.float32)
+    true = tf.reduce_sum(counted * tf.cast(truths, tf.float32))
+    return tf.math.divide_no_nan(true, tf.reduce_sum(counted))
 
 
 def averaging_rate(config: Config, index: tf.Tensor) -> tf.Tensor:

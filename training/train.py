@@ -1,175 +1,176 @@
-"""The only training loop: one compiled step for both networks, and what surrounds it."""
+"""Starting a run, going on with one, and going back when its numbers break."""
 
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training import dataset
+from training import dataset, devices
 from training.config import BadConfig, Config
+from training.cost import announce, calibrate, pace
 from training.dataset import Dataset
 from training.feed import Feed
-from training.models import Networks, to_pixels
-from training.presets import DEFAULT, configure
-from training.run import Run
-from training.step import Metrics, Step
+from training.loop import Diverged, Judge, Loop
+from training.models import Networks
+from training.presets import AUTO, configure, suiting
+from training.run import Run, Setback
+from training.step import Step
+from training.transfer import Weights, weights_of
 from training.trouble import Trouble
 
-SAMPLES = 60
-LOG_EVERY = 10  # steps between two lines of metrics.jsonl
+FEW = 2000  # cards that are learnt by heart sooner than a controller moves
+SETBACKS = 3  # times that a run goes back and on
+
+JudgeOf = Callable[[Dataset], Judge]
 
 
-class Diverged(Trouble):
-    """A loss is no longer a number; the last checkpoint is from before."""
+class GaveUp(Trouble):
+    """The numbers broke again and again; the last good checkpoint is kept."""
 
 
-def start(data: Path, folder: Path, preset: str = DEFAULT, **changes: object) -> Run:
+def start(
+    data: Path,
+    folder: Path,
+    preset: str = AUTO,
+    *,
+    labels: dataset.Labels = "none",
+    hours: float | None = None,
+    origin: Path | None = None,
+    judge_of: JudgeOf | None = None,
+    **changes: object,
+) -> Run:
     """Train a preset, with some fields changed, until config.images real cards were shown.
 
-    Ctrl-C or SIGTERM ends it with a checkpoint. Raises BadConfig, BadDataset, BadRun or Diverged.
+    With `hours`, a few steps on networks of their own tell how many images these are. With `origin`, a run or
+    a model store, it starts from trained weights. Ctrl-C or SIGTERM ends it with a checkpoint. Raises
+    BadConfig, BadDataset, BadOrigin, BadRun or GaveUp.
     """
-    cards = dataset.load(data)
-    config = fitted(configure(preset, *cards.size, **changes), cards, "batch" in changes)
-    cards.refuse_batch(config.batch)
-    run = Run.create(folder, config, data, cards.fingerprint)
-    train(config, run, cards)
+    strategy = devices.strategy()
+    cards, config = configured(data, preset, labels, hours, changes)
+    devices.refuse_uneven(config, strategy.num_replicas_in_sync)
+    if config.frozen and not origin:
+        raise BadConfig("--freeze keeps layers that were trained: say where they come from with --from.")
+    weights = weights_of(origin, config) if origin else None
+    run = Run.create(folder, config, data, cards.fingerprint, writes=devices.is_chief(strategy))
+    train(config, run, cards, strategy, judge_of, weights)
     return run
 
 
-def resume(data: Path, folder: Path, images: int | None = None) -> Run:
-    """Go on with a run as if it had never stopped; `images` moves its end.
+def rehearse(
+    data: Path,
+    preset: str = AUTO,
+    *,
+    labels: dataset.Labels = "none",
+    hours: float | None = None,
+    **changes: object,
+) -> str:
+    """Say what a run would take, its time by a few steps of networks that are thrown away."""
+    cards, config = configured(data, preset, labels, hours, changes)
+    return f"{announce(config, cards)}\n{pace(config, 0, speed(config, cards))}"
 
-    Raises BadRun if there is no run in the folder or the data are not those it was started on, BadConfig
-    if the end would lie behind it.
+
+def configured(
+    data: Path, preset: str, labels: dataset.Labels, hours: float | None, changes: dict[str, object]
+) -> tuple[Dataset, Config]:
+    """Return the cards and the configuration of a new run. Raises BadConfig or BadDataset."""
+    cards = dataset.load(data, labels)
+    name = suiting(devices.accelerated(), hours) if preset == AUTO else preset
+    config = configure(name, *cards.size, classes=cards.classes, **changes)
+    config = fitted(config, cards, "batch" in changes)
+    cards.refuse_batch(config.batch)
+    if hours is None:
+        return cards, config
+    if hours <= 0 or "images" in changes:
+        raise BadConfig("Say either for how many --hours to train, above 0, or how many --images to show.")
+    images = int(speed(config, cards) * 3600 * hours)
+    return cards, replace(config, images=max(config.batch, images))
+
+
+def speed(config: Config, cards: Dataset) -> float:
+    """Return the images/s that this machine trains with, by a few steps of networks that are thrown away."""
+    step = Step(config, Networks.build(config))
+    with Feed(cards, config.batch, config.seed) as feed:
+        batch = feed.take(1)
+    return calibrate(lambda index: step(*batch, index), config.batch)
+
+
+def resume(data: Path, folder: Path, images: int | None = None, judge_of: JudgeOf | None = None) -> Run:
+    """Go on with a run as if it had never stopped.
+
+    `images` moves its end, and a falling learning rate with it. Raises BadRun if there is no run in the
+    folder, the data are not those it was started on or config.json was changed, BadConfig if the end would
+    lie behind it.
     """
-    cards = dataset.load(data)
-    run = Run.open(folder)
+    strategy = devices.strategy()
+    run = Run.open(folder, writes=devices.is_chief(strategy))
+    config = run.config
+    cards = dataset.load(data, "folders" if config.classes else "none")
     run.refuse_other_data(cards)
     if images is not None:
-        seen = max(run.checkpoints.steps(), default=0) * run.config.batch
+        seen = max(run.checkpoints.steps(), default=0) * config.batch
         if images < seen:
             raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
-        run.save_config(replace(run.config, images=images))
-    train(run.config, run, cards)
+        config = replace(config, images=images)
+        run.save_config(config)
+    train(config, run, cards, strategy, judge_of)
     return run
 
 
-def train(config: Config, run: Run, cards: Dataset) -> None:
-    """Train from the run's newest checkpoint, or from the start."""
-    networks = Networks.build(config)
-    step = Step(config, networks)
-    state = networks.parts() | step.optimizers()
-    first = run.checkpoints.load(**state)
-    run.forget_after(first)
-    loop(config, run, networks, cards, step, run.checkpoints.saver(**state), first)
+def train(
+    config: Config,
+    run: Run,
+    cards: Dataset,
+    strategy: tf.distribute.Strategy,
+    judge_of: JudgeOf | None = None,
+    weights: Weights | None = None,
+) -> None:
+    """Train from the run's newest checkpoint, or from the start.
+
+    Where a number breaks, go back to the last checkpoint and on with half the learning rate: with the old one
+    the same steps would break it again. Every host counts the setbacks alike; the run remembers them.
+    """
+    if run.writes:
+        tqdm.write(announce(config, cards))
+    judge = judge_of(cards) if judge_of and config.evaluate_every and run.writes else None
+    setbacks = run.setbacks
+    while True:
+        with strategy.scope():
+            loop = Loop(config, run, cards, judge, weights, 0.5 ** len(setbacks))
+        try:
+            return loop.go()
+        except Diverged as trouble:
+            told, setback = str(trouble), Setback(trouble.images, trouble.broken)
+        del loop  # its networks, before others are built
+        if len(setbacks) == SETBACKS:
+            raise GaveUp(
+                f"{told}, after {SETBACKS} returns to a checkpoint, each with half the learning rate. The "
+                f"last good checkpoint is in {run.checkpoints.folder}: export it, or start a new run with a "
+                "lower learning rate or a higher R1."
+            )
+        setbacks = [*setbacks, setback]
+        run.save_setbacks(setbacks)
+        tqdm.write(
+            f"{told}. Going back to the last checkpoint and on with half the learning rate "
+            f"(time {len(setbacks)} of {SETBACKS}): the same steps at the old one would break it again."
+        )
 
 
 def fitted(config: Config, cards: Dataset, batch_given: bool) -> Config:
-    """Fill in what follows from the number of cards where it was left open.
+    """Fill in what follows from the number of cards and the device where it was left open.
 
-    Small folders need augmentation, and cannot fill a large batch.
+    Small folders need augmentation from the start, and cannot fill a large batch. Where the device multiplies
+    bfloat16 convolutions are faster in it. A GPU would wait for Python after every step.
     """
     if config.augment is None:
-        config = replace(config, augment=0.3 if len(cards.train) < 2000 else 0.0)
+        config = replace(config, augment="adaptive")
+    if config.augment_from is None:
+        config = replace(config, augment_from=0.3 if len(cards.train) < FEW else 0.0)
     if not batch_given:
         config = replace(config, batch=min(config.batch, len(cards.train)))
+    if config.precision is None:
+        config = replace(config, precision="bfloat16" if devices.multiplies_bfloat16() else "float32")
+    if config.steps_per_call is None:
+        config = replace(config, steps_per_call=10 if devices.accelerated() else 1)
     return config
-
-
-def loop(
-    config: Config,
-    run: Run,
-    networks: Networks,
-    cards: Dataset,
-    step: Step,
-    save: Callable[[int], None],
-    first: int,
-) -> None:
-    """Run the steps from `first` on, with log, samples, checkpoints and a clean end."""
-    last = math.ceil(config.images / config.batch)
-    noise = tf.random.stateless_normal((SAMPLES, config.noise_size), [config.seed, 1])
-    bar = tqdm(total=last * config.batch, initial=first * config.batch, unit="img", desc=config.preset)
-    started = time.monotonic()
-    with stopping() as stopped, bar, Feed(cards, config.batch, config.seed, first) as feed:
-        for index in range(first, last):
-            metrics = step(tf.constant(next(feed).cards), tf.constant(index, tf.int64))
-            seen = (index + 1) * config.batch
-            bar.update(config.batch)
-            if index % LOG_EVERY == 0 or index + 1 == last:
-                values = finite(metrics, seen)
-                seconds = time.monotonic() - started
-                speed = {
-                    "images_per_second": round((index + 1 - first) * config.batch / seconds, 2),
-                    "input_wait": round(feed.waited / seconds, 4),
-                }
-                run.log({"step": index + 1, "images": seen} | values | speed)
-                bar.set_postfix_str(summary(values))
-            stop = stopped()
-            if due(seen, config.checkpoint_every, config.batch) or index + 1 == last or stop:
-                finite(metrics, seen)
-                save(index + 1)
-            if due(seen, config.sample_every, config.batch) or index + 1 == last:
-                run.save_sample(seen, draw(networks.average, noise))
-            if stop:
-                tqdm.write(f"Stopped at {seen:,} images with a checkpoint. Go on: --resume")
-                return
-
-
-def due(seen: int, every: int, batch: int) -> bool:
-    """Tell whether the last batch passed a multiple of `every` images."""
-    return seen // every != (seen - batch) // every
-
-
-def finite(metrics: Metrics, seen: int) -> dict[str, float]:
-    """Return the metrics as numbers; raise Diverged if one is none."""
-    values = {name: float(value) for name, value in metrics.items()}
-    broken = [name for name, value in values.items() if not math.isfinite(value)]
-    if broken:
-        raise Diverged(
-            f"{', '.join(broken)} stopped being a number by image {seen:,}. The last checkpoint is from "
-            "before: resume from it, and if it happens again start a run with half the learning rate."
-        )
-    return values
-
-
-def summary(values: dict[str, float]) -> str:
-    """Say in one line how the game stands."""
-    return (
-        f"D {values['d_loss']:.3f} G {values['g_loss']:.2f} "
-        f"right real {values['real_accuracy']:.2f} fake {values['fake_accuracy']:.2f} "
-        f"relativistic {values['relativistic_accuracy']:.2f}"
-    )
-
-
-def draw(generator: keras.Model, noise: tf.Tensor) -> NDArray[np.uint8]:
-    """Draw cards (n, height, width, 3) as the exported model will."""
-    return to_pixels(generator(noise, training=False)).numpy()
-
-
-@contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that the loop asks after each step.
-
-    A second Ctrl-C is not caught: it ends the program at once.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, previous[signal.SIGINT])
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -92,7 +92,7 @@ def write(data: Path, count: int) -> None:
         file.flush()
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    write_manifest(data / MANIFEST, HEIGHT, WIDTH, names, [])
+    write_manifest(data / MANIFEST, {"height": HEIGHT, "width": WIDTH}, names, [])
 
 
 def trained(data: Path, run: Path, options: argparse.Namespace) -> list[int]:

@@ -32,7 +32,7 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
 @pytest.mark.parametrize(
     ("preset", "height", "width", "changes", "words"),
     [
-        ("dcgan", 56, 40, {}, "Choose one of: nano, tiny"),
+        ("dcgan", 56, 40, {}, "Choose one of: auto, nano, tiny"),
         ("seed", 56, 40, {}, "prepare the folder with --size 64x64"),
         ("dcgan-r1", 57, 40, {}, "start from 40x57"),
         ("base", 102, 74, {}, "multiples of 8, such as 40x56"),

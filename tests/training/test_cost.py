@@ -16,6 +16,7 @@ from training.models import Networks
 from training.presets import PRESETS, configure
 from training.step import Step
 
+PLAIN = {"augment": 0.0, "negatives": 0, "batch": 4, "r1_every": 1}
 SIZES = [(56, 40), (64, 64), (112, 80)]
 
 
@@ -23,7 +24,7 @@ def configured(preset: str, **changes) -> Config:
     """Configure a preset for the first size it takes, with nothing in the step but networks."""
     for size in SIZES:
         try:
-            return configure(preset, *size, **({"augment": 0.0, "negatives": 0, "batch": 4} | changes))
+            return configure(preset, *size, **(PLAIN | changes))
         except BadConfig:
             continue
     raise AssertionError(f"{preset} takes none of these sizes: add one that it does")
@@ -32,8 +33,13 @@ def configured(preset: str, **changes) -> Config:
 def traced(config: Config) -> tf.Graph:
     """Trace the step of training."""
     step = Step(config, Networks.build(config))
-    cards = tf.TensorSpec((config.batch, config.height, config.width, 3), tf.uint8)
-    return step.__call__.get_concrete_function(cards, tf.TensorSpec((), tf.int64)).graph
+    specs = (
+        tf.TensorSpec((config.batch, config.height, config.width, 3), tf.uint8),
+        tf.TensorSpec((config.batch,), tf.int32),
+        tf.TensorSpec((), tf.int64),
+        tf.TensorSpec((), tf.float32),
+    )
+    return tf.function(step.step, autograph=False).get_concrete_function(*specs).graph
 
 
 def counted_by_tensorflow(graph: tf.Graph) -> float:
@@ -63,6 +69,13 @@ def test_penalties_and_losses_cost_what_is_said(changes):
     config = configured("smoke", **changes)
     measured = counted_by_tensorflow(traced(config)) / config.batch / 1e9
     assert cost(config).gflop_per_image == pytest.approx(measured, rel=0.06)
+
+
+def test_a_lazy_penalty_costs_its_share():
+    every, fourth, none = (
+        cost(configured("smoke", **changes)).gflop_per_image for changes in ({}, {"r1_every": 4}, {"r1": 0.0})
+    )
+    assert fourth - none == pytest.approx((every - none) / 4)
 
 
 def test_the_posted_networks_cost_what_the_field_counts():

@@ -26,6 +26,7 @@ def test_help_lists_every_command_without_loading_tensorflow():
         (["sample-cards", "out", "--count", "0"], "at least one card"),
         (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
         (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
+        (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
         (["export", "nowhere", "out"], "holds no run"),
     ],
 )

@@ -15,11 +15,11 @@ from training import dataset, train
 from training.checkpoints import BadCheckpoint
 from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
-from training.models import Networks, to_pixels
+from training.models import Networks, draw
 from training.prepare import prepare
 from training.presets import configure
 from training.run import BadRun, Run, grid
-from training.step import Step
+from training.step import Step, adam
 
 
 @pytest.fixture
@@ -44,6 +44,9 @@ def weights(run: Run) -> list[np.ndarray]:
     return [weight for network in networks.parts().values() for weight in network.get_weights()]
 
 
+LABELS = np.zeros((1, 8), np.int32)
+
+
 def equal(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
@@ -57,6 +60,21 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, tmp_path):
     unbroken = train.start(data, tmp_path / "unbroken", "smoke", images=32, **options)
     train.start(data, tmp_path / "broken", "smoke", images=16, **options)
     resumed = train.resume(data, tmp_path / "broken", images=32)
+    assert equal(weights(unbroken), weights(resumed))
+
+
+def test_kinds_of_cards_are_learnt_from_folders_and_go_on_after_a_break(data, tmp_path):
+    cards = tmp_path / "cards"
+    for number, path in enumerate(sorted(cards.glob("*.png"))):
+        kind = cards / ("even" if number % 2 == 0 else "odd")
+        kind.mkdir(exist_ok=True)
+        path.rename(kind / path.name)
+    prepare(cards, tmp_path / "kinds", 56, 40)
+    options = {"batch": 8, "labels": "folders"}
+    unbroken = train.start(tmp_path / "kinds", tmp_path / "unbroken", "smoke", images=32, **options)
+    train.start(tmp_path / "kinds", tmp_path / "broken", "smoke", images=16, **options)
+    resumed = train.resume(tmp_path / "kinds", tmp_path / "broken", images=32)
+    assert resumed.config.classes == ("even", "odd")
     assert equal(weights(unbroken), weights(resumed))
 
 
@@ -79,7 +97,7 @@ def test_a_step_moves_both_networks_and_the_average(preset, loss):
     step = Step(config, networks)
     before = {name: network.get_weights() for name, network in networks.parts().items()}
     cards = tf.zeros((8, config.height, config.width, 3), tf.uint8)
-    metrics = step(cards, tf.constant(0, tf.int64))
+    metrics = step(cards[None], LABELS, 0, 0.5)
     for name, network in networks.parts().items():
         moved = [
             not np.array_equal(weight, old)
@@ -93,9 +111,11 @@ def test_each_optimizer_moves_its_own_network_only():
     config = configure("smoke", 56, 40, learning_rate=0.0, augment=0.0)
     networks = Networks.build(config)
     step = Step(config, networks)
-    step.discriminator_optimizer.learning_rate = 1e-3
+    step.discriminator_optimizer = adam(
+        replace(config, learning_rate=1e-3), networks.discriminator.trainable_variables
+    )
     before = networks.generator.trainable_variables[0].numpy(), networks.discriminator.get_weights()
-    step(tf.zeros((8, 56, 40, 3), tf.uint8), tf.constant(0, tf.int64))
+    step(tf.zeros((1, 8, 56, 40, 3), tf.uint8), LABELS, 0)
     np.testing.assert_array_equal(before[0], networks.generator.trainable_variables[0])
     assert not equal(before[1], networks.discriminator.get_weights())
 
@@ -107,10 +127,10 @@ def test_one_card_is_learnt_by_heart(tmp_path):
     config = configure("smoke", 56, 40, learning_rate=2e-3, augment=0.0)
     networks = Networks.build(config)
     step = Step(config, networks)
-    batch = tf.constant(np.repeat(card[None], 8, axis=0))
-    for index in range(300):
-        step(batch, tf.constant(index, tf.int64))
-    drawn = to_pixels(networks.average(tf.random.stateless_normal((8, 16), [1, 1]), training=False)).numpy()
+    batches = np.tile(card, (50, 8, 1, 1, 1))
+    for index in range(0, 300, 50):
+        step(batches, np.zeros((50, 8), np.int32), index)
+    drawn = draw(networks.average, tf.random.stateless_normal((8, 16), [1, 1]))
     assert np.abs(drawn.astype(int) - card).mean() < 25
 
 
@@ -144,13 +164,13 @@ def damage(path):
     path.write_bytes(path.read_bytes()[:10])
 
 
-@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("name", ["weights.index", "weights.data-00000-of-00001", "progress.json"])
 @pytest.mark.parametrize("harm", [damage, Path.unlink])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, capsys, suffix, harm):
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, capsys, name, harm):
     run = train.start(data, tmp_path / "run", "smoke", images=16, checkpoint_every=8)
-    harm(run.checkpoints.folder / f"ckpt-2.{suffix}")
+    harm(run.checkpoints.folder / "2" / name)
     assert run.restore(Networks.build(run.config)) == 8
-    assert ("ckpt-2 is damaged" in capsys.readouterr().out) == (harm is damage or suffix != "index")
+    assert "2 is damaged" in capsys.readouterr().out
 
 
 def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, tmp_path):
@@ -172,16 +192,10 @@ main()
 
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
     run = train.start(data, tmp_path / "run", "smoke", images=8)
-    damage(run.checkpoints.folder / "ckpt-1.data-00000-of-00001")
+    damage(run.checkpoints.folder / "1" / "weights.data-00000-of-00001")
     with pytest.raises(BadCheckpoint, match="Start a new run"):
         train.resume(data, tmp_path / "run", images=16)
     assert [line["step"] for line in steps(run)] == [1]
-
-
-def test_checkpoints_are_found_without_tensorflows_own_list_of_them(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=16)
-    (run.checkpoints.folder / "checkpoint").unlink()
-    assert run.restore(Networks.build(run.config)) == 16
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"unknown": 1}'])
@@ -226,15 +240,6 @@ def test_a_run_is_not_resumed_on_other_cards(data, tmp_path):
     other = Dataset(np.zeros((20, 56, 40, 3), np.uint8), np.arange(18), np.arange(18, 20), "another")
     with pytest.raises(BadRun, match="other cards"):
         run.refuse_other_data(other)
-
-
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=16)
-    good = weights(run)
-    run.save_config(replace(run.config, r1=1e38))
-    with pytest.raises(train.Diverged, match="learning rate"):
-        train.resume(data, tmp_path / "run", images=800)
-    assert equal(good, weights(run))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

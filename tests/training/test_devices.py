@@ -1,0 +1,125 @@
+"""Several devices, in programs of their own: TensorFlow fixes what it finds at its first use."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from training import devices, train
+from training.config import BadConfig
+from training.models import Networks
+from training.presets import configure
+from training.run import Run
+
+
+def begin(cpus, out, task=None, ports=()):
+    """Start the program on some logical CPUs, as one of the workers at these ports if a task is given."""
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    config = {"cluster": cluster, "task": {"type": "worker", "index": task}}
+    environment = os.environ | ({} if task is None else {"TF_CONFIG": json.dumps(config)})
+    command = [sys.executable, "-m", "tests.training.replicas", str(cpus), str(out)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, out):
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors[-2000:]
+    return np.load(out)
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone") / "out.npz"
+    return end(begin(1, out), out)
+
+
+def copies(*results):
+    """Collect every replica's copy of each variable."""
+    found = defaultdict(list)
+    for result in results:
+        for name in result.files:
+            replica, _, variable = name.partition(" ")
+            if replica.isdecimal():
+                found[variable].append(result[name])
+    return found
+
+
+def refuse_difference(alone, *results):
+    """Raise unless all replicas of all results are equal, and what one device comes to."""
+    one, several = copies(alone), copies(*results)
+    assert one.keys() == several.keys()
+    for variable, values in several.items():
+        assert len(values) == 2
+        np.testing.assert_array_equal(*values, err_msg=variable)
+        np.testing.assert_allclose(values[0], one[variable][0], atol=1e-5, err_msg=variable)
+        if "optimizer" in variable:  # Adam divides by the gradient's size: only its moments show it
+            size = np.abs(one[variable][0]).max()
+            np.testing.assert_allclose(values[0], one[variable][0], atol=1e-3 * size, err_msg=variable)
+    for loss in ("d_loss", "g_loss", "penalty"):
+        assert results[0][loss] == pytest.approx(alone[loss], rel=1e-4)
+
+
+def test_two_devices_of_a_machine_are_equal_and_learn_what_one_does(alone, tmp_path):
+    result = end(begin(2, tmp_path / "out.npz"), tmp_path / "out.npz")
+    refuse_difference(alone, result)
+
+
+def test_two_hosts_are_equal_and_learn_what_one_does(alone, tmp_path):
+    ports = free_ports(2)
+    outs = [tmp_path / f"{task}.npz" for task in range(2)]
+    hosts = [begin(1, out, task, ports) for task, out in enumerate(outs)]
+    refuse_difference(alone, *(end(host, out) for host, out in zip(hosts, outs, strict=True)))
+
+
+def test_two_hosts_train_one_run_that_one_of_them_writes(tiny_run, tmp_path):
+    """The folder is one that both see. A host that wrote as well would log every step twice."""
+    for more in (["--preset", "smoke", "--images", "24"], ["--resume", "--images", "40"]):
+        cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+        hosts = [
+            subprocess.Popen(
+                [sys.executable, "-m", "training", "train", str(tiny_run.data), str(tmp_path / "run"), *more],
+                env=os.environ
+                | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": task}})},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for task in range(2)
+        ]
+        for host in hosts:
+            _, errors = host.communicate(timeout=240)
+            assert host.returncode == 0, errors[-2000:]
+    run = Run.open(tmp_path / "run")
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 3, 5]
+    alone = train.start(tiny_run.data, tmp_path / "alone", "smoke", images=40)
+    networks, one = Networks.build(run.config), Networks.build(run.config)
+    assert (run.restore(networks), alone.restore(one)) == (40, 40)
+    for weight, expected in zip(networks.average.get_weights(), one.average.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_the_way_out():
+    with pytest.raises(BadConfig, match="multiple of 3"):
+        devices.refuse_uneven(configure("smoke", 56, 40), 3)
+
+
+def test_a_cluster_that_cannot_be_read_is_told_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "training", "train", "data", str(tmp_path / "run")]
+    answer = subprocess.run(
+        command, env=os.environ | {"TF_CONFIG": "{"}, capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 1
+    assert "TF_CONFIG cannot be read" in answer.stderr
+    assert "Traceback" not in answer.stderr

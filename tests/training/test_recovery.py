@@ -1,0 +1,215 @@
+"""Nothing is lost: runs that are killed, that break their numbers, that find no room or a changed folder."""
+
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training import dataset, train
+from training.checkpoints import Progress
+from training.loop import Diverged, Loop
+from training.models import Networks
+from training.prepare import prepare
+from training.presets import configure
+from training.run import BadRun, Run, Setback
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Cards of two colours each, prepared; of 140, ten are held out, enough to steer by."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("cards")
+    for number in range(140):
+        colours = np.random.default_rng(number).integers(0, 256, (2, 1, 3), np.uint8)
+        Image.fromarray(np.repeat(np.repeat(colours, 28, 0), 40, 1)).save(folder / f"{number}.png")
+    prepare(folder, folder / "data", 56, 40)
+    return folder / "data"
+
+
+def state(run):
+    """Everything that the newest checkpoint holds, by name."""
+    import tensorflow as tf
+
+    step = run.checkpoints.steps()[0]
+    reader = tf.train.load_checkpoint(str(run.checkpoints.folder / str(step) / "weights"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def refuse_difference(run, other):
+    one, another = state(run), state(other)
+    assert one.keys() == another.keys()
+    assert all(np.array_equal(one[name], another[name]) for name in one)
+
+
+# All that a run carries from step to step: a falling rate, a penalty now and then, a probability that moves.
+CARRIED: dict[str, Any] = {
+    "batch": 16,
+    "augment": "adaptive",
+    "r1_every": 3,
+    "final_learning_rate": 1e-5,
+    "images": 2_600,
+    "checkpoint_every": 200,
+}
+
+
+def launch(data, folder):
+    """Train with CARRIED, or go on with it, in a process of its own."""
+    program = f"""
+from pathlib import Path
+from training import train
+
+data, folder = Path({str(data)!r}), Path({str(folder)!r})
+if (folder / "config.json").exists():
+    train.resume(data, folder)
+else:
+    train.start(data, folder, "smoke", **{CARRIED!r})
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+
+
+def lines(run):
+    """The whole lines of the log; the last may be half written at this moment."""
+    text = run.metrics.read_text() if run.metrics.exists() else ""
+    return [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
+
+
+def images(run):
+    return lines(run)[-1]["images"] if lines(run) else 0
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_the_unbroken_one(data, tmp_path, capsys):
+    run, moments = Run(tmp_path / "broken"), random.Random()
+    for wanted in (700, 2_100):
+        process = launch(data, run.folder)
+        while process.poll() is None and images(run) < wanted:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.3))  # in the middle of whatever it is doing
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        kept = run.restore(Networks.build(run.config))
+        assert "damaged" not in capsys.readouterr().out
+        assert images(run) - kept <= 200 + 10 * 16  # what lies between two checkpoints, and a line of the log
+    assert launch(data, run.folder).wait(timeout=300) == 0
+    unbroken = train.start(data, tmp_path / "unbroken", "smoke", **CARRIED)
+    refuse_difference(unbroken, run)
+    assert [line["step"] for line in lines(run)] == [line["step"] for line in lines(unbroken)]
+    steered = [(line["r_v"], line["augment"]) for line in lines(unbroken) if "r_v" in line]
+    assert steered == [(line["r_v"], line["augment"]) for line in lines(run) if "r_v" in line]
+    assert len(steered) == 1
+
+
+def test_blocks_of_steps_change_nothing(data, tmp_path):
+    options: dict[str, Any] = CARRIED | {"images": 2_100, "checkpoint_every": 10_000}
+    one = train.start(data, tmp_path / "one", "smoke", **options)
+    seven = train.start(data, tmp_path / "seven", "smoke", steps_per_call=7, **options)
+    refuse_difference(one, seven)
+
+
+def test_numbers_that_break_are_met_with_half_the_learning_rate_three_times_and_then_with_words(
+    data, tmp_path, capsys
+):
+    """Steps this long are taken once before losses overflow."""
+    run = train.start(data, tmp_path / "run", "smoke", images=8, learning_rate=1e5)
+    good = state(run)
+    with pytest.raises(train.GaveUp, match="lower learning rate"):
+        train.resume(data, run.folder, images=800)
+    told = capsys.readouterr().out
+    assert told.count("half the learning rate") == 3
+    assert len(run.setbacks) == 3
+    assert run.checkpoints.steps() == [1]
+    assert all(np.array_equal(value, good[name]) for name, value in state(run).items())
+
+
+def test_a_run_that_went_back_once_keeps_to_the_lower_learning_rate(data, tmp_path):
+    options: dict[str, Any] = {"images": 80, "checkpoint_every": 40}
+    run = train.start(data, tmp_path / "run", "smoke", **options)
+    slower = train.start(
+        data, tmp_path / "slower", "smoke", learning_rate=run.config.learning_rate / 2, **options
+    )
+    again = Run.create(tmp_path / "again", run.config, data, dataset.load(data).fingerprint)
+    again.save_setbacks([Setback(24, "d_loss")])
+    train.resume(data, again.folder)
+    refuse_difference(slower, again)
+    with pytest.raises(AssertionError):
+        refuse_difference(run, again)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(data, tmp_path):
+    """A step's losses are from before it moves the weights."""
+    cards, config = dataset.load(data), configure("smoke", 56, 40)
+    loop = Loop(config, Run.create(tmp_path / "run", config, data, cards.fingerprint), cards)
+    loop.networks.generator.weights[0].assign(loop.networks.generator.weights[0] * math.nan)
+    with pytest.raises(Diverged, match="the weights of the generator"):
+        loop.attend({"checkpoint"}, {})
+    assert loop.run.checkpoints.steps() == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("r1", 3.0), ("seed", 7), ("batch", 4)])
+def test_a_changed_configuration_is_refused_by_the_name_of_what_changed(data, tmp_path, name, value):
+    run = train.start(data, tmp_path / "run", "smoke", images=8, r1=1.0)
+    run.save_config(replace(run.config, **{name: value}))
+    with pytest.raises(BadRun, match=f"says {name} is {value}"):
+        train.resume(data, run.folder, images=16)
+    run.save_config(replace(run.config, **{name: getattr(configure("smoke", 56, 40, r1=1.0), name)}))
+    train.resume(data, run.folder, images=16)
+
+
+@pytest.mark.parametrize("full", ["metrics", "sample"])
+def test_a_disk_that_takes_no_log_or_sample_ends_the_run_with_words(data, tmp_path, full):
+    run = train.start(data, tmp_path / "run", "smoke", images=16, sample_every=24, checkpoint_every=4_000)
+    if full == "metrics":
+        with run.metrics.open("a") as file:
+            file.write(json.dumps({"step": 2, "padding": "x" * 30_000}) + "\n")
+    program = f"""
+import resource, sys
+from training.__main__ import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, resource.RLIM_INFINITY))  # a file may grow no larger
+sys.argv = ["holofoil", "train", {str(data)!r}, {str(run.folder)!r}, "--resume", "--images", "80"]
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1
+    assert "could not be written" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert [path.name for path in run.samples.iterdir()] == ["000000016.png"]
+    run.metrics.unlink()
+    train.resume(data, run.folder, images=24)
+
+
+def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
+    """The judge here measures brightness: what is best is known, and is not what is newest."""
+    kids = iter([3.0, 1.0, 2.0, 2.0, 1.0, 4.0])
+    options: dict[str, Any] = {"images": 48, "evaluate_every": 8, "checkpoint_every": 8}
+
+    def judge_of(cards):
+        def judge(fakes):
+            assert (fakes.shape, fakes.dtype) == ((500, 56, 40, 3), np.uint8)
+            return {"kid": next(kids)}
+
+        return judge
+
+    run = train.start(data, tmp_path / "run", "smoke", judge_of=judge_of, **options)
+    assert run.checkpoints.steps() == [6, 5, 4, 2]
+    assert [line["kid"] for line in lines(run)] == [3.0, 1.0, 2.0, 2.0, 1.0, 4.0]
+    networks = Networks.build(run.config)
+    assert (run.restore(networks, "best"), run.restore(networks)) == (16, 48)
+    (run.checkpoints.folder / "2" / "weights.index").unlink()
+    assert run.restore(networks, "best") == 48
+
+
+def test_progress_survives_its_file():
+    progress = Progress(3, 0.1 + 0.2, configure("smoke", 56, 40), 2, 0.25)
+    assert Progress.from_json(progress.to_json()) == progress

@@ -1,0 +1,40 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.presets import configure
+from training.schedule import due, learning_rate, next_due
+
+
+def rate(step, **changes):
+    return float(learning_rate(configure("smoke", 56, 40, batch=8, **changes))(step))
+
+
+def test_the_learning_rate_falls_along_half_a_cosine_to_the_end_of_the_run():
+    changes = {"images": 800, "learning_rate": 1e-3, "final_learning_rate": 1e-4}
+    for step in (0, 25, 50, 75, 100):
+        expected = 1e-4 + (1e-3 - 1e-4) * (1 + math.cos(math.pi * step / 100)) / 2
+        assert rate(step, **changes) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_rate_without_an_end_is_constant_to_the_bit():
+    assert {rate(step, learning_rate=5e-4) for step in range(0, 50, 7)} == {rate(0, learning_rate=5e-4)}
+
+
+def test_the_curve_follows_an_end_that_was_moved():
+    changes = {"learning_rate": 1e-3, "final_learning_rate": 1e-4}
+    assert rate(100, images=1600, **changes) == pytest.approx(rate(50, images=800, **changes))
+
+
+@given(step=st.integers(0, 10_000), every=st.integers(1, 10_000), batch=st.integers(2, 512))
+def test_what_is_due_next_is_due_then_and_not_before(step, every, batch):
+    then = next_due(step, every, batch)
+    assert then > step
+    assert due(then, step, every, batch)
+    assert not due(then - 1, step, every, batch)
+
+
+def test_nothing_is_due_every_zero_images():
+    assert not due(1_000, 0, 0, 8)

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.models import Networks, answer
+from training.presets import configure
+from training.step import METRICS, Step
+
+CARDS = np.random.default_rng(0).integers(0, 256, (4, 8, 56, 40, 3), np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 2, (4, 8), np.int32)
+
+
+def steps(config, count=4, first=0):
+    """Take a few steps in one call."""
+    networks = Networks.build(config)
+    return Step(config, networks)(CARDS[:count], LABELS[:count], first, 0.5), networks
+
+
+def test_a_lazy_penalty_is_left_out_of_most_steps_and_weighs_more_in_the_others():
+    config = configure("smoke", 56, 40, r1=1.0, r2=1.0)
+    lazy = replace(config, r1_every=3)
+    (every, _), (due, _), (left_out, _) = steps(config, 1), steps(lazy, 1), steps(lazy, 1, first=1)
+    assert float(due["penalty"]) == pytest.approx(3 * float(every["penalty"]), rel=1e-5)
+    assert float(left_out["penalty"]) == 0.0
+
+
+def test_without_a_penalty_a_lazy_one_changes_nothing():
+    config = configure("smoke", 56, 40, r1=0.0)
+    (_, plain), (_, lazy) = steps(config), steps(replace(config, r1_every=3))
+    for one, other in zip(plain.discriminator.get_weights(), lazy.discriminator.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("r1_every", [1, 2])
+def test_convolutions_in_bfloat16_leave_all_else_in_float32_and_finite(r1_every):
+    config = configure("smoke", 56, 40, precision="bfloat16", r2=1.0, augment=0.5, r1_every=r1_every)
+    metrics, networks = steps(config)
+    assert metrics.keys() == set(METRICS)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert {layer.compute_dtype for layer in networks.discriminator.layers if "conv" in layer.name} == {
+        "bfloat16"
+    }
+    cards = answer(networks.generator, tf.zeros((2, 16)), tf.zeros(2, tf.int32), training=False)
+    assert cards.dtype == tf.float32
+    assert len(np.unique(cards)) > 256  # not what eight bits of a mantissa leave
+    for network in networks.parts().values():
+        assert all(weight.dtype == "float32" and np.isfinite(weight).all() for weight in network.weights)
+
+
+def test_labels_reach_both_networks():
+    config = configure("smoke", 56, 40, classes=("a", "b"))
+    _, networks = steps(config)
+    for network in (networks.generator, networks.discriminator):
+        rows = tf.ones((2, *network.inputs[0].shape[1:])) / 2
+        first, second = answer(network, rows, tf.constant([0, 1]), training=False)
+        assert np.abs(first - second).max() > 1e-6
+
+
+def test_xla_compiles_the_whole_step():
+    """Its random numbers are others than the graph's: only the losses at the start can be compared."""
+    config = configure("smoke", 56, 40, augment=0.5, r1_every=2, r1=1.0, learning_rate=1e-30)
+    plain, compiled = (
+        Step(config, Networks.build(config), xla=xla)(CARDS, LABELS, 0, 0.5) for xla in (False, True)
+    )
+    for name in ("d_loss", "g_loss"):
+        assert float(compiled[name]) == pytest.approx(float(plain[name]), abs=1e-3)
+    assert float(compiled["penalty"]) == pytest.approx(float(plain["penalty"]), rel=0.2)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from training import train
+from training.config import BadConfig
+from training.models import Networks
+from training.presets import configure
+from training.run import Run
+from training.transfer import BadOrigin, names_of, weights_of
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run):
+    """The networks of a run that was trained and exported."""
+    run = Run.open(tiny_run.run)
+    networks = Networks.build(run.config)
+    run.restore(networks)
+    return networks
+
+
+def equal(network, weights):
+    return all(np.array_equal(a, b) for a, b in zip(network.get_weights(), weights, strict=True))
+
+
+def test_a_run_is_started_from_the_weights_of_a_run(tiny_run, trained, tmp_path):
+    run = train.start(
+        tiny_run.data, tmp_path / "run", "smoke", origin=tiny_run.run, images=8, learning_rate=1e-30
+    )
+    networks = Networks.build(run.config)
+    run.restore(networks)
+    for network, origin in (
+        (networks.generator, trained.generator),
+        (networks.discriminator, trained.discriminator),
+    ):
+        for weight, theirs in zip(network.trainable_variables, origin.trainable_variables, strict=True):
+            np.testing.assert_allclose(weight, theirs, atol=1e-7)
+    assert run.checkpoints.steps() == [1, 0]  # what it started from is kept, for a run that is killed early
+
+
+def test_a_store_gives_its_averaged_generator_to_both_and_its_discriminator(tiny_run, trained, capsys):
+    weights = weights_of(tiny_run.store, configure("smoke", 56, 40))
+    assert equal(trained.average, weights.average)
+    assert equal(trained.average, weights.generator)
+    assert equal(trained.discriminator, weights.discriminator)
+    assert "averaged generator and no other" in capsys.readouterr().out
+
+
+def test_names_do_not_depend_on_what_was_built_before():
+    config = configure("smoke", 56, 40, classes=("a", "b"))
+    first, second = Networks.build(config), Networks.build(config)
+    for one, other in zip(first.parts().values(), second.parts().values(), strict=True):
+        assert list(names_of(one.weights)) == list(names_of(other.weights))
+        assert len(names_of(one.weights)) == len(one.weights)
+
+
+@pytest.mark.parametrize("origin", ["run", "store"])
+@pytest.mark.parametrize(
+    ("size", "changes"),
+    [((56, 40), {"channels": (16, 12, 10)}), ((64, 48), {}), ((56, 40), {"classes": ("a", "b")})],
+)
+def test_weights_of_another_shape_are_refused_with_the_way_out(tiny_run, origin, size, changes):
+    with pytest.raises(BadOrigin, match="Take the same preset, --size and --labels"):
+        weights_of(getattr(tiny_run, origin), configure("smoke", *size, **changes))
+
+
+def test_a_start_from_nothing_is_refused_and_leaves_no_run_behind(tiny_run, tmp_path):
+    with pytest.raises(BadOrigin, match="neither a run nor a model store"):
+        train.start(tiny_run.data, tmp_path / "run", "smoke", origin=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_frozen_convolutions_stay_and_the_rest_is_learnt(tiny_run, trained, tmp_path):
+    run = train.start(tiny_run.data, tmp_path / "run", "smoke", origin=tiny_run.run, frozen=2, images=16)
+    networks = Networks.build(run.config)
+    run.restore(networks)
+    kept = [
+        np.array_equal(now, then)
+        for now, then in zip(
+            networks.discriminator.get_weights(), trained.discriminator.get_weights(), strict=True
+        )
+    ]
+    assert kept == [True] * 4 + [False] * (len(kept) - 4)  # kernel and bias of two
+
+
+def test_a_discriminator_that_is_frozen_throughout_is_refused(tiny_run, tmp_path):
+    with pytest.raises(BadConfig, match="all of this discriminator's 3 convolutions"):
+        train.start(tiny_run.data, tmp_path / "run", "smoke", origin=tiny_run.run, frozen=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_freezing_what_was_never_trained_is_refused(tiny_run, tmp_path):
+    with pytest.raises(BadConfig, match="--from"):
+        train.start(tiny_run.data, tmp_path / "run", "smoke", frozen=1)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,254 @@
+"""The only training loop: steps in blocks, and between them whatever is due."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.checkpoints import Progress
+from training.config import Config
+from training.controller import next_probability
+from training.cost import pace
+from training.dataset import Dataset
+from training.feed import Feed
+from training.models import Networks, draw
+from training.run import Run
+from training.schedule import due, next_due, steps_of
+from training.steering import Steering
+from training.step import METRICS, Metrics, Step
+from training.transfer import Weights
+from training.trouble import Trouble
+
+SAMPLES = 60  # cards in a grid
+JUDGED = 500  # generated cards in an evaluation
+CHUNK = 50  # of them drawn at a time
+LOG_EVERY = 10  # steps between two lines of metrics.jsonl
+STEER_EVERY = 2_000  # images between two looks at what the discriminator learns by heart
+
+Judge = Callable[[NDArray[np.uint8]], dict[str, float]]
+"""Measures generated cards (n, height, width, 3); of its numbers "kid", lower is better, names the best."""
+
+
+class Diverged(Trouble):
+    """A loss or a weight is no longer a number; the last checkpoint is from before."""
+
+    def __init__(self, images: int, broken: str) -> None:
+        super().__init__(f"{broken} stopped being a number by image {images:,}")
+        self.images, self.broken = images, broken
+
+
+class Loop:
+    """A run in memory. Make it inside a strategy's scope."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: Run,
+        cards: Dataset,
+        judge: Judge | None = None,
+        weights: Weights | None = None,
+        pace: float = 1.0,
+    ) -> None:
+        """Load the run's newest checkpoint; without one, start from `weights` or, if None, from random ones.
+
+        `pace` is a factor of the learning rate.
+        """
+        self.config, self.run, self.cards, self.judge = config, run, cards, judge
+        self.networks = Networks.build(config)
+        self.step = Step(slowed(config, pace), self.networks)
+        self.steering = Steering(config, self.networks, cards)
+        self.state = self.networks.parts() | self.step.optimizers()
+        self.last = steps_of(config)
+        self.steps_per_call = config.steps_per_call or 1
+        self.calendar = {
+            "log": max(LOG_EVERY, self.steps_per_call) * config.batch,
+            "steer": STEER_EVERY if config.augment == "adaptive" else 0,
+            "evaluate": config.evaluate_every if judge and run.writes else 0,
+            "checkpoint": config.checkpoint_every,
+            "sample": config.sample_every,
+        }
+        self.progress = self.begin(weights)
+        self.told = self.progress.step + 2 * LOG_EVERY
+        """The step after which the pace is told: the first ones compile."""
+
+    def begin(self, weights: Weights | None) -> Progress:
+        """Load the newest checkpoint, or make the first one of the weights that were given."""
+        progress = self.run.checkpoints.load(**self.state)
+        if progress is None:
+            progress = Progress.at_start(self.config)
+            if weights is not None:
+                weights.give(self.networks)
+                self.run.save_checkpoint(progress, self.state)
+        self.run.refuse_other_config(self.config, progress)
+        self.run.forget_after(progress.step)
+        return replace(progress, config=self.config)
+
+    def go(self) -> None:
+        """Take the steps that are left; Ctrl-C or SIGTERM ends them with a checkpoint. Raises Diverged."""
+        config, first = self.config, self.progress.step
+        bar = tqdm(
+            desc=config.preset,
+            total=self.last * config.batch,
+            initial=first * config.batch,
+            unit="img",
+            disable=not self.run.writes,
+        )
+        with stopping() as stopped, bar, Feed(self.cards, config.batch, config.seed, first) as feed:
+            window = Window(feed)
+            while (before := self.progress.step) < self.last:
+                steps = self.block()
+                window.add(self.step(*feed.take(steps), before, self.progress.probability), steps)
+                self.progress = replace(self.progress, step=before + steps)
+                bar.update(steps * config.batch)
+                stop = stopped()
+                if passed := self.passed(before, stop):
+                    line = window.line(self.images, config.batch)
+                    bar.set_postfix_str(summary(line))
+                    self.tell_pace(before, line)
+                    self.attend(passed, line)
+                    window = Window(feed)
+                if stop:
+                    tqdm.write(f"Stopped at {self.images:,} images with a checkpoint. Go on: --resume")
+                    return
+
+    def tell_pace(self, before: int, line: dict[str, float]) -> None:
+        """Say once how long the rest will take, and what to do if that is too long."""
+        if self.run.writes and before < self.told <= self.progress.step:
+            tqdm.write(pace(self.config, self.images, line["images_per_second"]))
+
+    @property
+    def images(self) -> int:
+        """Real cards shown so far."""
+        return self.progress.step * self.config.batch
+
+    def block(self) -> int:
+        """Return how many steps to take in one call: no further than to where something is due."""
+        step = self.progress.step
+        ends = [next_due(step, every, self.config.batch) for every in self.calendar.values() if every]
+        return min(self.steps_per_call, min(ends) - step, self.last - step)
+
+    def passed(self, before: int, stop: bool) -> set[str]:
+        """Return what the last block's steps made due."""
+        step = self.progress.step
+        if step == self.last:
+            return {name for name, every in self.calendar.items() if every}
+        passed = {
+            name for name, every in self.calendar.items() if due(step, before, every, self.config.batch)
+        }
+        return passed | ({"log"} if before == 0 else set()) | ({"checkpoint"} if stop else set())
+
+    def attend(self, passed: set[str], line: dict[str, float]) -> None:
+        """Do what is due, and log it."""
+        if "steer" in passed:
+            line |= self.steer()
+        if "evaluate" in passed:
+            line |= self.evaluate()
+        self.run.log({"step": self.progress.step, "images": self.images} | line)
+        if "checkpoint" in passed or self.progress.best_step == self.progress.step:
+            self.refuse_broken_weights()
+            self.run.save_checkpoint(self.progress, self.state)
+        if "sample" in passed:
+            noise = tf.random.stateless_normal((SAMPLES, self.config.noise_size), [self.config.seed, 1])
+            self.run.save_sample(self.images, self.draw(noise))
+
+    def steer(self) -> dict[str, float]:
+        """Move the probability of augmentation by what the discriminator knows by heart."""
+        probability = self.progress.probability
+        r_v = self.steering.look(self.progress.step, probability)
+        between = max(STEER_EVERY, self.config.batch)
+        self.progress = replace(self.progress, probability=next_probability(probability, r_v, between))
+        return {"r_v": r_v, "augment": self.progress.probability}
+
+    def evaluate(self) -> dict[str, float]:
+        """Have the averaged generator's cards judged, always of the same noise; remember the best."""
+        assert self.judge
+        noise = tf.random.stateless_normal((JUDGED, self.config.noise_size), [self.config.seed, 3])
+        findings = self.judge(np.concatenate([self.draw(rows) for rows in tf.split(noise, JUDGED // CHUNK)]))
+        self.progress = self.progress.judged(findings["kid"])
+        return findings
+
+    def draw(self, noise: tf.Tensor) -> NDArray[np.uint8]:
+        """Draw cards (n, height, width, 3) with the averaged generator, of every kind."""
+        return draw(self.networks.average, noise, max(1, len(self.config.classes)))
+
+    def refuse_broken_weights(self) -> None:
+        """Raise Diverged if a weight is no number, though the losses before it were."""
+        for name, network in self.networks.parts().items():
+            if not all(np.isfinite(weight).all() for weight in network.get_weights()):
+                raise Diverged(self.images, f"the weights of the {name}")
+
+
+class Window:
+    """The steps since the last line of the log: their metrics, their pace and the wait for cards.
+
+    Metrics are added up where they were computed, so that Python waits for no step but the last.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.waited, self.started = feed.waited, time.perf_counter()
+        self.steps = 0
+        self.total: Metrics = dict.fromkeys(METRICS, tf.constant(0.0))
+
+    def add(self, metrics: Metrics, steps: int) -> None:
+        """Count a block of steps, given their mean metrics."""
+        self.steps += steps
+        self.total = {name: self.total[name] + steps * metrics[name] for name in METRICS}
+
+    def line(self, images: int, batch: int) -> dict[str, float]:
+        """Return what to log. Raises Diverged if a metric is no number."""
+        means = {name: float(total) / self.steps for name, total in self.total.items()}
+        broken = [name for name, value in means.items() if not math.isfinite(value)]
+        if broken:
+            raise Diverged(images, ", ".join(broken))
+        seconds = time.perf_counter() - self.started
+        return means | {
+            "images_per_second": round(self.steps * batch / seconds, 2),
+            "input_wait": round((self.feed.waited - self.waited) / seconds, 4),  # share of the time
+        }
+
+
+def slowed(config: Config, pace: float) -> Config:
+    """Return the configuration with its learning rates at this factor."""
+    final = config.final_learning_rate
+    return replace(
+        config,
+        learning_rate=config.learning_rate * pace,
+        final_learning_rate=None if final is None else final * pace,
+    )
+
+
+def summary(line: dict[str, float]) -> str:
+    """Say in one line how the game stands."""
+    return (
+        f"D {line['d_loss']:.3f} G {line['g_loss']:.2f} "
+        f"right real {line['real_accuracy']:.2f} fake {line['fake_accuracy']:.2f} "
+        f"relativistic {line['relativistic_accuracy']:.2f}"
+    )
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that the loop asks after each block.
+
+    A second Ctrl-C is not caught: it ends the program at once.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, previous[signal.SIGINT])
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

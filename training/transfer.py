@@ -1,0 +1,118 @@
+"""Starting from trained weights: those of a run, or of the models that one exported."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from serving.contract import GENERATE, SCORE, is_version
+from training.config import Config
+from training.models import Networks, discriminator
+from training.run import Run
+from training.step import thawed
+from training.trouble import Trouble
+
+Named = dict[str, NDArray[np.float32]]
+"""Weights by the name that place_of gives them."""
+
+
+class BadOrigin(Trouble):
+    """There is nothing to start from, or it does not fit; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Trained weights of each network, in Keras' order."""
+
+    generator: list[NDArray[np.float32]]
+    discriminator: list[NDArray[np.float32]]
+    average: list[NDArray[np.float32]]
+
+    def give(self, networks: Networks) -> None:
+        """Set the weights of all three networks."""
+        for name, network in networks.parts().items():
+            network.set_weights(getattr(self, name))
+
+
+def weights_of(origin: Path, config: Config) -> Weights:
+    """Read the weights of a run (its best checkpoint) or of a model store (its newest version).
+
+    A store holds the averaged generator alone: both generators start from it. Adam's moments are in neither
+    taken over. Raises BadOrigin if there are no weights or if they are of networks with other shapes, and
+    BadConfig if more is frozen than there is.
+    """
+    thawed(discriminator(config), config.frozen)
+    if (origin / "config.json").exists():
+        return weights_of_run(Run.open(origin), config)
+    if (origin / GENERATE.model).is_dir():
+        return weights_of_store(origin, config)
+    raise BadOrigin(f"{origin} is neither a run nor a model store. Name a folder that train or export made.")
+
+
+def weights_of_run(run: Run, config: Config) -> Weights:
+    """Read a run's best checkpoint, the newest if none was evaluated."""
+    theirs, ours = Networks.build(run.config), Networks.build(config)
+    run.restore(theirs, which="best")
+    for name, network in ours.parts().items():
+        other = theirs.parts()[name]
+        refuse_other_shapes(run.folder, name, names_of(other.weights), names_of(network.weights))
+    return Weights(**{name: network.get_weights() for name, network in theirs.parts().items()})
+
+
+def weights_of_store(store: Path, config: Config) -> Weights:
+    """Read the newest version of a store."""
+    versions = [int(path.name) for path in (store / GENERATE.model).glob("*") if is_version(path.name)]
+    if not versions:
+        raise BadOrigin(f"{store} holds no version of a generator. Export a run first.")
+    networks = Networks.build(config)
+    average = read(store / GENERATE.model / str(max(versions)), GENERATE.name, networks.average)
+    judge = read(store / SCORE.model / str(max(versions)), SCORE.name, networks.discriminator)
+    tqdm.write(f"{store} has version {max(versions)}'s averaged generator and no other: both start from it.")
+    return Weights(average, judge, average)
+
+
+def read(folder: Path, signature: str, network: keras.Model) -> list[NDArray[np.float32]]:
+    """Read a SavedModel's weights in the order of this network's."""
+    try:
+        model = tf.saved_model.load(str(folder))  # its variables live as long as it does
+        variables = model.signatures[signature].variables
+    except (OSError, KeyError, tf.errors.OpError) as error:
+        raise BadOrigin(f"{folder} cannot be read ({error}). Name another store, or a run.") from None
+    theirs, ours = names_of(variables), names_of(network.weights)
+    refuse_other_shapes(folder, network.name, theirs, ours)
+    return [theirs[name] for name in ours]
+
+
+def names_of(variables: list[keras.Variable] | list[tf.Variable]) -> Named:
+    """Return weights by names that do not depend on how many layers the process had made before.
+
+    Keras numbers the layers of one kind through all networks: conv2d_5/kernel is here the kernel of the
+    network's first, second, ... conv2d.
+    """
+    paths = [getattr(variable, "path", variable.name).removesuffix(":0") for variable in variables]
+    parts = [re.fullmatch(r"(?:.*/)?(.*?)(?:_(\d+))?/([^/]+)", path) for path in paths]
+    places = [(part[1], int(part[2] or 0), part[3]) for part in parts if part]
+    ranks: dict[str, list[int]] = {}
+    for kind, number, _ in sorted(set(places)):
+        if number not in ranks.setdefault(kind, []):
+            ranks[kind].append(number)
+    return {
+        f"{kind} {ranks[kind].index(number) + 1} {weight}": np.asarray(variable)
+        for (kind, number, weight), variable in zip(places, variables, strict=True)
+    }
+
+
+def refuse_other_shapes(origin: Path, network: str, theirs: Named, ours: Named) -> None:
+    """Raise BadOrigin unless both networks have the same weights in the same shapes."""
+    for name in [*ours, *theirs]:
+        there, here = (named[name].shape if name in named else "missing" for named in (theirs, ours))
+        if there != here:
+            raise BadOrigin(
+                f"The {network} in {origin} has another shape: its {name} is {there}, this run's is {here}. "
+                "Take the same preset, --size and --labels as there."
+            )
