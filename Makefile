@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-training bench-dataset bench-start format descriptors lock clean
+.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-start format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,8 +34,14 @@ browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
 	.venv/bin/python tests/deploy/up.py
 
-bench-training: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
+bench-posted: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
 	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)
+
+bench-train: .venv/.dev ## the posted loop, ours on the posted networks, and the presets; DATA is prepared at 64x64
+	.venv/bin/python -m tests.benchmarks.training_speed $(DATA)
+
+bench-recipes: .venv/.dev ## recipes at equal time and at equal images on DATA, results in OUT
+	.venv/bin/python -m tests.benchmarks.recipes $(DATA) $(OUT)
 
 bench-dataset: .venv/.dev ## memory, time for a step and waiting, for 1,000 to 100,000 cards
 	.venv/bin/python -m tests.benchmarks.large_dataset

@@ -5,11 +5,14 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from training.trouble import Trouble
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -85,6 +88,10 @@ def train(
     """
     from training import train as trainer
     from training.config import BadConfig
+    from training.judge import Judge
+
+    def judge_of(cards: "Dataset") -> Judge:
+        return Judge(cards, folder=data)
 
     options = {
         "preset": preset,
@@ -102,9 +109,9 @@ def train(
     if dry_run and not resume and not {"origin", "frozen"} & changes.keys():
         print(trainer.rehearse(data, **changes))
     elif not resume:
-        trainer.start(data, run, **changes)
+        trainer.start(data, run, judge_of=judge_of, **changes)
     elif changes.keys() <= {"images"}:
-        trainer.resume(data, run, **changes)
+        trainer.resume(data, run, judge_of=judge_of, **changes)
     else:
         raise BadConfig("A resumed run keeps its configuration; with --resume only --images may change.")
 
@@ -123,7 +130,37 @@ def export(run: Folder, store: Folder, data: Path | None = None) -> None:
     print(f"Published version {version}. Serve it: HOLOFOIL_MODELS={store} holofoil-gateway")
 
 
-COMMANDS = {"sample-cards": sample_cards, "prepare": prepare, "train": train, "export": export}
+def evaluate(
+    run: Folder,
+    data: Path | None = None,
+    count: int = 500,
+    seeds: int = 3,
+    inception: Path | None = None,
+) -> None:
+    """Measure how good a run's cards are, beside what real cards reach against each other.
+
+    Writes evaluation.json and neighbours.png, generated cards beside their nearest training cards, into RUN.
+
+    Args:
+        run: Folder of the run.
+        data: The run's dataset, if it is no longer where it was at training.
+        count: Generated cards in a draw, and real cards to compare them with.
+        seeds: Draws, from which the spread is taken.
+        inception: Weights of Keras' InceptionV3 without its top, if they are not in Keras' own folder.
+    """
+    from training.evaluate import evaluate
+
+    print(evaluate(run, data, count, seeds, inception).table())
+    print(f"Generated cards beside their nearest training cards: {run / 'neighbours.png'}")
+
+
+COMMANDS = {
+    "sample-cards": sample_cards,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+}
 
 
 def main() -> None:

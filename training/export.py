@@ -47,7 +47,9 @@ class BadStore(Trouble):
 
 
 def export(folder: Path, store: Path, data: Path | None = None) -> int:
-    """Publish a run's averaged generator and its discriminator; return their version.
+    """Publish the averaged generator and the discriminator of a run's best checkpoint; return their version.
+
+    Where none was evaluated, the newest is the best.
 
     The probability is calibrated on the run's held-out cards, read from `data` or from where they were at
     training. Raises BadRun if the run has no checkpoint or its cards are gone or others, BadDataset if they
@@ -55,7 +57,7 @@ def export(folder: Path, store: Path, data: Path | None = None) -> int:
     """
     run = Run.open(folder)
     networks = Networks.build(run.config)
-    images = run.restore(networks)
+    images = run.restore(networks, "best")
     return export_networks(run.config, networks, images, cards_of(run, data), store)
 
 

@@ -18,6 +18,7 @@ from training.controller import next_probability
 from training.cost import pace
 from training.dataset import Dataset
 from training.feed import Feed
+from training.leaks import leaking, leaks
 from training.models import Networks, draw
 from training.run import Run
 from training.schedule import due, next_due, steps_of
@@ -29,6 +30,7 @@ from training.trouble import Trouble
 SAMPLES = 60  # cards in a grid
 JUDGED = 500  # generated cards in an evaluation
 CHUNK = 50  # of them drawn at a time
+LEAKY = 0.6  # probability of an augmentation above which it is looked for
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
 STEER_EVERY = 2_000  # images between two looks at what the discriminator learns by heart
 
@@ -170,13 +172,24 @@ class Loop:
         """Have the averaged generator's cards judged, always of the same noise; remember the best."""
         assert self.judge
         noise = tf.random.stateless_normal((JUDGED, self.config.noise_size), [self.config.seed, 3])
-        findings = self.judge(np.concatenate([self.draw(rows) for rows in tf.split(noise, JUDGED // CHUNK)]))
+        fakes = np.concatenate([self.draw(rows) for rows in tf.split(noise, JUDGED // CHUNK)])
+        findings = self.judge(fakes)
         self.progress = self.progress.judged(findings["kid"])
-        return findings
+        return findings | self.leaks(fakes)
+
+    def leaks(self, fakes: NDArray[np.uint8]) -> dict[str, float]:
+        """Look for the augmentations in generated cards; say so where there are enough of them to leak."""
+        ratios = leaks(fakes, self.cards.cards[self.cards.train[:JUDGED]])
+        if self.progress.probability > LEAKY and (leaked := leaking(ratios)):
+            tqdm.write(
+                f"By image {self.images:,} the generated cards show the augmentations: {', '.join(leaked)}. "
+                f"Each has probability {self.progress.probability:.2f}: fix a lower one with --augment."
+            )
+        return {f"leak_{name}": ratio for name, ratio in ratios.items()}
 
     def draw(self, noise: tf.Tensor) -> NDArray[np.uint8]:
-        """Draw cards (n, height, width, 3) with the averaged generator, of every kind."""
-        return draw(self.networks.average, noise, max(1, len(self.config.classes)))
+        """Draw cards (n, height, width, 3) with the averaged generator, of each kind in turn."""
+        return draw(self.networks.average, noise, tf.range(len(noise)) % max(1, len(self.config.classes)))
 
     def refuse_broken_weights(self) -> None:
         """Raise Diverged if a weight is no number, though the losses before it were."""

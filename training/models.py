@@ -234,9 +234,9 @@ def to_pixels(cards: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(tf.clip_by_value(127.5 * (cards + 1.0), 0.0, 255.0)), tf.uint8)
 
 
-def draw(generator: keras.Model, noise: tf.Tensor, kinds: int = 1) -> NDArray[np.uint8]:
-    """Draw cards (n, height, width, 3) as the exported model will, of each of the kinds in turn."""
-    return to_pixels(answer(generator, noise, tf.range(len(noise)) % kinds, training=False)).numpy()
+def draw(generator: keras.Model, noise: tf.Tensor, labels: tf.Tensor) -> NDArray[np.uint8]:
+    """Draw cards uint8 (n, height, width, 3) as the exported model will; labels int32 (n,), for its kinds."""
+    return to_pixels(answer(generator, noise, labels, training=False)).numpy()
 
 
 GENERATORS = {"dcgan": dcgan_generator, "residual": residual_generator, "posted": posted_generator}

@@ -165,6 +165,7 @@ def smoke(height: int, width: int) -> Config:
         noise_size=16,
         precision="float32",
         augment=0.0,
+        evaluate_every=0,
         batch=8,
         negatives=1,
         images=64,

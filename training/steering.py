@@ -9,7 +9,7 @@ from training.controller import overfitting
 from training.dataset import Dataset
 from training.models import Networks, answer, to_unit
 
-JUDGED = 128  # cards of each kind, or as many as are held out
+JUDGED = 128  # cards of each kind, or as many as there are
 
 
 class Steering:
@@ -19,7 +19,7 @@ class Steering:
         self.config = config
         self.networks = networks
         self.cards = cards
-        self.count = min(JUDGED, len(cards.holdout))
+        self.known, self.unknown = (min(JUDGED, len(split)) for split in (cards.train, cards.holdout))
         self.judge = tf.function(self.logits, autograph=False)
 
     def look(self, step: int, probability: float) -> float:
@@ -30,8 +30,8 @@ class Steering:
         random = np.random.Generator(np.random.Philox([self.config.seed, 1, step]))
         rows = np.concatenate(
             [
-                random.choice(split, self.count, replace=False)
-                for split in (self.cards.train, self.cards.holdout)
+                random.choice(self.cards.train, self.known, replace=False),
+                random.choice(self.cards.holdout, self.unknown, replace=False),
             ]
         )
         logits = self.judge(
@@ -40,16 +40,16 @@ class Steering:
             tf.constant([self.config.seed, step]),
             tf.constant(probability),
         )
-        return overfitting(*logits.numpy())
+        return overfitting(*(part.numpy() for part in logits))
 
     def logits(
         self, cards: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, probability: tf.Tensor
-    ) -> tf.Tensor:
-        """Return logits (3, count): of training cards, of held-out cards, and of generated ones."""
+    ) -> list[tf.Tensor]:
+        """Return the logits (known,), (unknown,) and (known,) of training, held-out and generated cards."""
         noise_seed, seen_seed = tf.unstack(tf.random.split(seed))
-        noise = tf.random.stateless_normal((self.count, self.config.noise_size), noise_seed)
-        generated = answer(self.networks.generator, noise, labels[: self.count], training=False)
+        noise = tf.random.stateless_normal((self.known, self.config.noise_size), noise_seed)
+        generated = answer(self.networks.generator, noise, labels[: self.known], training=False)
         seen = augment(tf.concat([to_unit(cards), generated], 0), probability, seen_seed)
-        labels = tf.concat([labels, labels[: self.count]], 0)
+        labels = tf.concat([labels, labels[: self.known]], 0)
         logits = answer(self.networks.discriminator, seen, labels, training=False)
-        return tf.reshape(logits, (3, self.count))
+        return tf.split(logits, [self.known, self.unknown, self.known])

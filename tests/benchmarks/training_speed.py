@@ -20,7 +20,14 @@ from typing import Any, NamedTuple
 
 POSTED = "posted loop, posted networks"
 OURS = "our loop, posted networks"
-PRESETS = {OURS: "seed", "dcgan-r1": "dcgan-r1", "nano": "nano", "smoke": "smoke", "r3": "r3"}
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    OURS: ("seed", {}),
+    "dcgan-r1, float32": ("dcgan-r1", {"precision": "float32"}),
+    "nano, float32": ("nano", {"precision": "float32"}),
+    "nano": ("nano", {}),
+    "tiny": ("tiny", {}),
+    "r3": ("r3", {}),
+}
 MATRIX = 2048
 
 
@@ -107,7 +114,7 @@ def start(name: str, data: Path, batch: int) -> Contender:
 def contend(name: str, data: Path, batch: int, line: Any) -> None:
     """Train whenever told for how long; answer with what was done."""
     makers = {POSTED: posted_loop, "matrix product": matrix_products}
-    train, work = makers.get(name, our_loop)(PRESETS.get(name, name), data, batch)
+    train, work = makers.get(name, our_loop)(name, data, batch)
     train(0)
     train(0)
     line.send("ready")
@@ -180,7 +187,7 @@ def work_of(preset: str, batch: int) -> float:
     return cost(configure(preset, 64, 64, batch=batch)).gflop_per_image
 
 
-def our_loop(preset: str, data: Path, batch: int) -> tuple[Train, float]:
+def our_loop(name: str, data: Path, batch: int) -> tuple[Train, float]:
     """The project's step, fed as a run feeds it."""
     from training import dataset
     from training.feed import Feed
@@ -190,7 +197,9 @@ def our_loop(preset: str, data: Path, batch: int) -> tuple[Train, float]:
     from training.train import fitted
 
     cards = dataset.load(data)
-    config = fitted(configure(preset, *cards.size, batch=batch, augment=0.0), cards, batch_given=True)
+    preset, changes = PRESETS[name]
+    config = configure(preset, *cards.size, **{"batch": batch, "augment": 0.0, **changes})
+    config = fitted(config, cards, batch_given=True)
     step = Step(config, Networks.build(config))
 
     def steps() -> Iterator[tuple[int, float]]:

@@ -1,0 +1,48 @@
+"""Features of Keras' InceptionV3, if its weights are on this machine; nothing here downloads them.
+
+It is not the Inception that FID is defined by (TensorFlow's of 2015), so its numbers do not compare with
+published ones.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from training.features import BATCH, Cards, Features, squeezed
+from training.trouble import Trouble
+
+WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+SIDE = 299
+
+
+class BadWeights(Trouble):
+    """The file does not hold InceptionV3's weights."""
+
+
+def weights_file() -> Path:
+    """Return where Keras keeps the weights after keras.applications.InceptionV3(include_top=False)."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "models" / WEIGHTS
+
+
+def inception(weights: Path) -> Callable[[Cards], Features]:
+    """Return what maps uint8 cards (n, height, width, 3) to float32 (n, 2048). Raises BadWeights."""
+    network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")  # pyright: ignore[reportArgumentType]: None is documented
+    try:
+        network.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadWeights(
+            f"{weights} does not hold InceptionV3's weights without its top ({error})."
+        ) from None
+
+    def features(cards: Cards) -> Features:
+        starts = range(0, len(cards), BATCH)
+        batches = (squeezed(cards[start : start + BATCH], SIDE) for start in starts)
+        # The network was trained on pixels in [-1, 1].
+        rows = [network(batch.astype(np.float32) / 127.5 - 1.0, training=False).numpy() for batch in batches]
+        return np.concatenate(rows)
+
+    return features

@@ -1,0 +1,168 @@
+"""How far generated cards are from real ones: pure functions of features (n, d) or of uint8 cards.
+
+No number here means anything alone. Hold each against its floor: the same number between real cards and
+other real cards.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from training.features import Cards, Features
+
+NEIGHBOURS = 5  # k of density and coverage, as their authors advise
+FEWEST = NEIGHBOURS + 1  # cards on either side that can be compared
+ROWS = 1024  # of a distance matrix held at a time
+
+KID_SUBSETS = 20
+KID_SUBSET_MOST = 500
+
+SSIM_PAIRS = 200
+SSIM_FILTER = 11  # side of its window, in pixels
+SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of Wang, Simoncelli and Bovik 2003, finest first
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean and the standard deviation around it; None where there is but one value."""
+
+    mean: float
+    deviation: float | None = None
+
+    @staticmethod
+    def of(values: list[float]) -> "Spread":
+        """Summarise one or more values."""
+        return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def compare_features(real: Features, fake: Features, seed: int = 0) -> dict[str, float]:
+    """Return KID x1000, FID, density and coverage of as many fakes as real cards, at least FEWEST each."""
+    density, coverage = density_and_coverage(real, fake)
+    return {
+        "kid": kid(real, fake, seed).mean,
+        "fid": fid(real, fake),
+        "density": density,
+        "coverage": coverage,
+    }
+
+
+def kid(real: Features, fake: Features, seed: int = 0) -> Spread:
+    """Return the kernel inception distance x1000 over random subsets (Binkowski et al. 2018).
+
+    It is unbiased: two samples of one distribution give 0 on average, whatever their size, and may give
+    less. Subsets hold half of the smaller side, at most 500 rows. Each side needs two rows.
+    """
+    random = np.random.default_rng(seed)
+    size = max(2, min(KID_SUBSET_MOST, len(real) // 2, len(fake) // 2))
+    values = [
+        1000 * squared_mmd(random.choice(real, size, replace=False), random.choice(fake, size, replace=False))
+        for _ in range(KID_SUBSETS)
+    ]
+    return Spread.of(values)
+
+
+def squared_mmd(x: Features, y: Features) -> float:
+    """Return the unbiased squared maximum mean discrepancy (Gretton et al. 2012) of two sets of one size.
+
+    The kernel is the cubic polynomial (x.y / d + 1)^3.
+    """
+
+    def kernel(a: Features, b: Features) -> NDArray[np.float64]:
+        return (a.astype(np.float64) @ b.T.astype(np.float64) / a.shape[1] + 1) ** 3
+
+    def mean_of_pairs(a: Features) -> float:
+        products = kernel(a, a)
+        return (products.sum() - np.trace(products)) / (len(a) * (len(a) - 1))
+
+    return float(mean_of_pairs(x) + mean_of_pairs(y) - 2 * kernel(x, y).mean())
+
+
+def fid(real: Features, fake: Features) -> float:
+    """Return the Frechet distance of two normals fitted to the features (Heusel et al. 2017), 0 or more.
+
+    It falls as the sets grow, so compare only distances between sets of the same size. Each side needs two
+    rows.
+    """
+    a, b = covariance_root(real), covariance_root(fake)
+    # The trace of (A'A B'B)^(1/2) is the sum of the singular values of AB': no root of a matrix is needed.
+    shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    apart = np.square(real.mean(axis=0, dtype=np.float64) - fake.mean(axis=0, dtype=np.float64)).sum()
+    return max(0.0, float(apart + np.square(a).sum() + np.square(b).sum() - 2 * shared))
+
+
+def covariance_root(x: Features) -> NDArray[np.float64]:
+    """Return a matrix A of at most d rows such that A'A is the covariance of the features (n, d)."""
+    centred = (x - x.mean(axis=0, dtype=np.float64)) / np.sqrt(len(x) - 1)
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
+
+
+def density_and_coverage(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> tuple[float, float]:
+    """Return density and coverage (Naeem et al. 2020); real needs more than `neighbours` rows.
+
+    Each real card has a ball that reaches to its k-th nearest other real card. Density is how many balls a
+    fake lies in, over k: near 1 for real cards, higher where fakes crowd together. Coverage is the share of
+    real cards with a fake in their ball, 0 to 1: it falls when kinds of card are missing.
+    """
+    # A card's nearest real card is itself, at distance 0. The slack keeps rounding from leaving it outside.
+    slack = 1e-9 * float(np.square(real, dtype=np.float64).sum(axis=1).max())
+    balls = [np.partition(rows, neighbours, axis=1)[:, neighbours] for rows in squared_distances(real, real)]
+    radii = np.concatenate(balls) + slack
+    inside = np.zeros(len(fake), np.int64)
+    covered = 0
+    for start, rows in zip(range(0, len(real), ROWS), squared_distances(real, fake), strict=True):
+        within = rows <= radii[start : start + ROWS, None]
+        inside += within.sum(axis=0)
+        covered += int(within.any(axis=1).sum())
+    return float(inside.mean() / neighbours), covered / len(real)
+
+
+def squared_distances(x: Features, y: Features) -> Iterator[NDArray[np.float64]]:
+    """Yield the squared distances from rows of x, ROWS at a time, to all rows of y."""
+    others = y.astype(np.float64)
+    norms = np.square(others).sum(axis=1)
+    for start in range(0, len(x), ROWS):
+        rows = x[start : start + ROWS].astype(np.float64)
+        distances = np.square(rows).sum(axis=1)[:, None] + norms - 2 * rows @ others.T
+        yield np.maximum(distances, 0.0)
+
+
+def nearest(x: Features, y: Features, count: int = 1) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return for each row of x its nearest rows of y: indices and distances, each (len(x), count)."""
+    indices, distances = [], []
+    for rows in squared_distances(x, y):
+        order = np.argsort(rows, axis=1)[:, :count]
+        indices.append(order)
+        distances.append(np.sqrt(np.take_along_axis(rows, order, axis=1)))
+    return np.concatenate(indices), np.concatenate(distances)
+
+
+def copy_rate(train: Features, held_out: Features, fake: Features) -> float:
+    """Return the share of fakes that lie nearer to a training card than 99 % of held-out cards do.
+
+    A generator that learnt and did not copy gives about 0.01, or one over the number of held-out cards if
+    those are fewer than 100; one that gives training cards back gives 1.
+    """
+    usual = np.quantile(nearest(held_out, train)[1], 0.01)
+    return float((nearest(fake, train)[1] < usual).mean())
+
+
+def pair_similarity(cards: Cards, seed: int = 0) -> float:
+    """Return the mean MS-SSIM (Wang, Simoncelli and Bovik 2003) of random pairs of cards, 0 to 1.
+
+    More than among real cards means less variety. It takes as many of the five scales as the cards have
+    room for, with their weights scaled to sum to 1; scores of cards of different sizes do not compare.
+    """
+    random = np.random.default_rng(seed)
+    first = random.integers(len(cards), size=SSIM_PAIRS)
+    second = (first + random.integers(1, len(cards), size=SSIM_PAIRS)) % len(cards)
+    side = min(cards.shape[1:3])
+    window = min(SSIM_FILTER, side)
+    scales = max(1, min(len(SSIM_WEIGHTS), int(np.log2(side / window)) + 1))
+    weights = np.array(SSIM_WEIGHTS[:scales]) / sum(SSIM_WEIGHTS[:scales])
+    scores = tf.image.ssim_multiscale(
+        tf.constant(cards[first]), tf.constant(cards[second]), 255, weights.tolist(), filter_size=window
+    )
+    return float(tf.reduce_mean(scores))
