@@ -108,7 +108,9 @@ def density_and_coverage(real: Features, fake: Features, neighbours: int = NEIGH
     """
     # A card's nearest real card is itself, at distance 0. The slack keeps rounding from leaving it outside.
     slack = 1e-9 * float(np.square(real, dtype=np.float64).sum(axis=1).max())
-    balls = [np.partition(rows, neighbours, axis=1)[:, neighbours] for rows in squared_distances(real, real)]
+    blocks = squared_distances(real, real)
+    # Copied, since a column alone would keep its whole block in memory.
+    balls = [np.partition(rows, neighbours, axis=1)[:, neighbours].copy() for rows in blocks]
     radii = np.concatenate(balls) + slack
     inside = np.zeros(len(fake), np.int64)
     covered = 0
@@ -133,7 +135,7 @@ def nearest(x: Features, y: Features, count: int = 1) -> tuple[NDArray[np.intp],
     """Return for each row of x its nearest rows of y: indices and distances, each (len(x), count)."""
     indices, distances = [], []
     for rows in squared_distances(x, y):
-        order = np.argsort(rows, axis=1)[:, :count]
+        order = np.argsort(rows, axis=1)[:, :count].copy()
         indices.append(order)
         distances.append(np.sqrt(np.take_along_axis(rows, order, axis=1)))
     return np.concatenate(indices), np.concatenate(distances)

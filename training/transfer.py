@@ -1,4 +1,4 @@
-"""Starting from trained weights: those of a run, or of the models that one exported."""
+"""Starting from trained weights: of a run, also one on smaller cards, or of the models that one exported."""
 
 import re
 from dataclasses import dataclass
@@ -55,13 +55,46 @@ def weights_of(origin: Path, config: Config) -> Weights:
 
 
 def weights_of_run(run: Run, config: Config) -> Weights:
-    """Read a run's best checkpoint, the newest if none was evaluated."""
+    """Read a run's best checkpoint, the newest if none was evaluated; grow it to cards twice as large."""
     theirs, ours = Networks.build(run.config), Networks.build(config)
     run.restore(theirs, which="best")
+    if (2 * run.config.height, 2 * run.config.width) == (config.height, config.width):
+        return grown(run.folder, theirs, ours)
     for name, network in ours.parts().items():
         other = theirs.parts()[name]
         refuse_other_shapes(run.folder, name, names_of(other.weights), names_of(network.weights))
     return Weights(**{name: network.get_weights() for name, network in theirs.parts().items()})
+
+
+def grown(origin: Path, theirs: Networks, ours: Networks) -> Weights:
+    """Take over networks for cards half as high and wide (progressive growing, Karras 2017).
+
+    Generators agree from the noise up, discriminators from the logit down. What the larger cards need besides
+    starts as in a new run. Raises BadOrigin where nothing agrees.
+    """
+    generator, drawing = agreeing(theirs.generator.get_weights(), ours.generator.get_weights())
+    backwards, judging = agreeing(
+        theirs.discriminator.get_weights()[::-1], ours.discriminator.get_weights()[::-1]
+    )
+    if not drawing or not judging:
+        raise BadOrigin(f"Nothing of {origin} fits cards twice as large: take the preset of that run.")
+    tqdm.write(
+        f"Grown from {origin}, whose cards are half as large: {drawing:.0%} of the generator's weights and "
+        f"{judging:.0%} of the discriminator's come from there."
+    )
+    average, _ = agreeing(theirs.average.get_weights(), ours.generator.get_weights())
+    return Weights(generator, backwards[::-1], average)
+
+
+Arrays = list[NDArray[np.float32]]
+
+
+def agreeing(theirs: Arrays, ours: Arrays) -> tuple[Arrays, float]:
+    """Return their weights as long as the shapes agree and ours from there on, and the share of theirs."""
+    differing = (i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a.shape != b.shape)
+    count = next(differing, min(len(theirs), len(ours)))
+    share = sum(weight.size for weight in theirs[:count]) / sum(weight.size for weight in ours)
+    return theirs[:count] + ours[count:], share
 
 
 def weights_of_store(store: Path, config: Config) -> Weights:

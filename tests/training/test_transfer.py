@@ -45,6 +45,24 @@ def test_a_store_gives_its_averaged_generator_to_both_and_its_discriminator(tiny
     assert "averaged generator and no other" in capsys.readouterr().out
 
 
+def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
+    config = configure("smoke", 112, 80)
+    grown = weights_of(tiny_run.run, config)
+    fresh = Networks.build(config)
+    theirs, ours = trained.generator.get_weights(), fresh.generator.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(grown.generator[:4], theirs, strict=False))
+    assert np.array_equal(grown.generator[-1], ours[-1])
+    assert np.array_equal(grown.discriminator[-2], trained.discriminator.get_weights()[-2])
+    assert np.array_equal(grown.discriminator[0], fresh.discriminator.get_weights()[0])
+    grown.give(fresh)
+    assert "whose cards are half as large" in capsys.readouterr().out
+
+
+def test_networks_do_not_grow_where_nothing_fits(tiny_run):
+    with pytest.raises(BadOrigin, match="the preset of that run"):
+        weights_of(tiny_run.run, configure("smoke", 112, 80, noise_size=20))
+
+
 def test_names_do_not_depend_on_what_was_built_before():
     config = configure("smoke", 56, 40, classes=("a", "b"))
     first, second = Networks.build(config), Networks.build(config)
