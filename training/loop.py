@@ -138,12 +138,10 @@ class Loop:
 
     def passed(self, before: int, stop: bool) -> set[str]:
         """Return what the last block's steps made due."""
-        step = self.progress.step
-        if step == self.last:
-            return {name for name, every in self.calendar.items() if every}
-        passed = {
-            name for name, every in self.calendar.items() if due(step, before, every, self.config.batch)
-        }
+        step, batch = self.progress.step, self.config.batch
+        passed = {name for name, every in self.calendar.items() if due(step, before, every, batch)}
+        if step == self.last:  # all but to steer: a run whose end is moved steers when the unbroken one does
+            passed |= {name for name, every in self.calendar.items() if every and name != "steer"}
         return passed | ({"log"} if before == 0 else set()) | ({"checkpoint"} if stop else set())
 
     def attend(self, passed: set[str], line: dict[str, float]) -> None:

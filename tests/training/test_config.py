@@ -1,7 +1,7 @@
 import pytest
 
 from training.config import BadConfig, from_json
-from training.presets import PRESETS, configure
+from training.presets import PRESETS, configure, suiting
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -48,3 +48,18 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
 def test_numbers_that_cannot_be_trained_are_refused_with_the_way_out(preset, height, width, changes, words):
     with pytest.raises(BadConfig, match=f"(?i){words}"):
         configure(preset, height, width, **changes)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "hours", "preset"),
+    [
+        (True, None, "base"),
+        (True, 0.1, "base"),
+        (False, None, "nano"),
+        (False, 1, "nano"),
+        (False, 12, "tiny"),
+    ],
+)
+def test_the_machine_and_the_time_choose_a_preset_that_there_is(gpu, hours, preset):
+    assert suiting(gpu, hours) == preset
+    assert preset in PRESETS

@@ -119,7 +119,7 @@ config = configure("dcgan-r1", 112, 80, batch=48)
 step = Step(config, Networks.build(config))
 before = psutil.Process().memory_info().rss
 for index in range(2):
-    step(tf.zeros((48, 112, 80, 3), tf.uint8), tf.constant(index, tf.int64))
+    step(tf.zeros((1, 48, 112, 80, 3), tf.uint8), tf.zeros((1, 48), tf.int32), index)
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

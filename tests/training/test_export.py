@@ -190,7 +190,7 @@ def test_of_two_exports_that_chose_one_version_the_later_leaves_the_store_as_it_
 
 
 def test_a_run_without_a_checkpoint_says_so(tiny_run, tmp_path):
-    shutil.copytree(tiny_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("ckpt*", "checkpoint"))
+    shutil.copytree(tiny_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     with pytest.raises(BadRun, match="no checkpoint"):
         export(tmp_path / "run", tmp_path / "store")
     assert not (tmp_path / "store").exists()

@@ -110,6 +110,17 @@ def test_a_run_that_is_killed_again_and_again_ends_as_the_unbroken_one(data, tmp
     assert len(steered) == 1
 
 
+def test_the_probability_of_augmentation_goes_on_from_where_it_was(data, tmp_path):
+    options: dict[str, Any] = {"images": 1_984, "batch": 32, "augment": "adaptive"}
+    run = train.start(data, tmp_path / "run", "smoke", **options)
+    file = run.checkpoints.folder / "62" / "progress.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"probability": 0.5}))
+    train.resume(data, run.folder, images=2_016)
+    (line,) = (line for line in lines(run) if "r_v" in line)
+    assert line["r_v"] != 0.5
+    assert line["augment"] == pytest.approx(0.5 + math.copysign(2_000 / 500_000, line["r_v"] - 0.5))
+
+
 def test_blocks_of_steps_change_nothing(data, tmp_path):
     options: dict[str, Any] = CARRIED | {"images": 2_100, "checkpoint_every": 10_000}
     one = train.start(data, tmp_path / "one", "smoke", **options)

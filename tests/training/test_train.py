@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,19 @@ def test_one_card_is_learnt_by_heart(tmp_path):
         step(batches, np.zeros((50, 8), np.int32), index)
     drawn = draw(networks.average, tf.random.stateless_normal((8, 16), [1, 1]), tf.zeros(8, tf.int32))
     assert np.abs(drawn.astype(int) - card).mean() < 25
+
+
+def test_a_rehearsal_says_what_a_run_takes_and_hours_become_images(data):
+    said = train.rehearse(data, "smoke", hours=0.01)
+    (images,) = re.findall(r"([\d,]+) images,", said)
+    (speed,) = re.findall(r"([\d.]+) images/s", said)
+    seconds = int(images.replace(",", "")) / float(speed)
+    assert seconds == pytest.approx(36, rel=0.7)  # two measurements of a machine that others use too
+
+
+def test_hours_and_images_are_not_both_taken(data):
+    with pytest.raises(BadConfig, match="either"):
+        train.rehearse(data, "smoke", hours=1.0, images=800)
 
 
 def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
