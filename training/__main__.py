@@ -106,7 +106,9 @@ def train(
         "precision": precision,
     }
     changes = {name: value for name, value in options.items() if value is not None}
-    if dry_run and not resume and not {"origin", "frozen"} & changes.keys():
+    if dry_run and resume:
+        raise BadConfig("--dry-run tells of a new run; leave out --resume, or --dry-run to go on.")
+    if dry_run:
         print(trainer.rehearse(data, **changes))
     elif not resume:
         trainer.start(data, run, judge_of=judge_of, **changes)

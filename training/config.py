@@ -96,6 +96,8 @@ class Config:
             raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
         if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
+        if self.frozen < 0:
+            raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
         for name in ("r1_every", "sample_every", "checkpoint_every", "steps_per_call"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")

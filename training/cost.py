@@ -75,6 +75,8 @@ def operation_macs(operation: keras.Operation) -> int:
     if type(layer) in COUNTED:
         places = outer.input if isinstance(layer, layers.Conv2DTranspose) else outer.output
         return math.prod(places.shape[1:-1]) * math.prod(layer.kernel.shape)
+    if isinstance(layer, layers.Dot):  # of a card's features and the direction of its kind
+        return math.prod(layer.input[0].shape[1:])
     weights = operation.weights if isinstance(operation, layers.Layer) else []
     if any(len(weight.shape) > 1 for weight in weights) or type(operation).__name__ in PRODUCTS:
         raise UnknownLayer(f"{type(operation).__name__} {operation.name}: nothing here counts its products.")

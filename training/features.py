@@ -144,4 +144,5 @@ def remember(file: Path | None, fingerprint: str, rows: NDArray[np.intp], known:
         np.savez(staging, fingerprint=fingerprint, rows=rows, features=known)
         staging.rename(file)
     except OSError:
-        staging.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses even to remove what is not there
+            staging.unlink()

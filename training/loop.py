@@ -77,8 +77,9 @@ class Loop:
             "sample": config.sample_every,
         }
         self.progress = self.begin(weights)
-        self.told = self.progress.step + 2 * LOG_EVERY
-        """The step after which the pace is told: the first ones compile."""
+        logged = max(LOG_EVERY, self.steps_per_call)
+        self.told = (self.progress.step // logged + 2) * logged
+        """The step after which the pace is told, one that is logged: the first ones compile."""
 
     def begin(self, weights: Weights | None) -> Progress:
         """Load the newest checkpoint, or make the first one of the weights that were given."""
@@ -177,7 +178,9 @@ class Loop:
 
     def leaks(self, fakes: NDArray[np.uint8]) -> dict[str, float]:
         """Look for the augmentations in generated cards; say so where there are enough of them to leak."""
-        ratios = leaks(fakes, self.cards.cards[self.cards.train[:JUDGED]])
+        # Drawn, since the first cards may all be of one sub-folder.
+        rows = np.random.default_rng(0).permutation(self.cards.train)[:JUDGED]
+        ratios = leaks(fakes, self.cards.cards[rows])
         if self.progress.probability > LEAKY and (leaked := leaking(ratios)):
             tqdm.write(
                 f"By image {self.images:,} the generated cards show the augmentations: {', '.join(leaked)}. "

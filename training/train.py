@@ -1,5 +1,6 @@
 """Starting a run, going on with one, and going back when its numbers break."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,11 +49,9 @@ def start(
     BadConfig, BadDataset, BadOrigin, BadRun or GaveUp.
     """
     strategy = devices.strategy()
-    cards, config = configured(data, preset, labels, hours, changes)
+    cards, config = configured(data, preset, labels, hours, changes, strategy)
     devices.refuse_uneven(config, strategy.num_replicas_in_sync)
-    if config.frozen and not origin:
-        raise BadConfig("--freeze keeps layers that were trained: say where they come from with --from.")
-    weights = weights_of(origin, config) if origin else None
+    weights = beginning(origin, config)
     run = Run.create(folder, config, data, cards.fingerprint, writes=devices.is_chief(strategy))
     train(config, run, cards, strategy, judge_of, weights)
     return run
@@ -64,15 +63,33 @@ def rehearse(
     *,
     labels: dataset.Labels = "none",
     hours: float | None = None,
+    origin: Path | None = None,
     **changes: object,
 ) -> str:
-    """Say what a run would take, its time by a few steps of networks that are thrown away."""
-    cards, config = configured(data, preset, labels, hours, changes)
-    return f"{announce(config, cards)}\n{pace(config, 0, speed(config, cards))}"
+    """Say what a run would take, its time by a few steps of networks that are thrown away.
+
+    What start would refuse is refused here too.
+    """
+    strategy = devices.strategy()
+    cards, config = configured(data, preset, labels, hours, changes, strategy)
+    beginning(origin, config)
+    return f"{announce(config, cards)}\n{pace(config, 0, speed(config, cards, strategy))}"
+
+
+def beginning(origin: Path | None, config: Config) -> Weights | None:
+    """Return the weights to start from, if any are named. Raises BadConfig or BadOrigin."""
+    if config.frozen and not origin:
+        raise BadConfig("--freeze keeps layers that were trained: say where they come from with --from.")
+    return weights_of(origin, config) if origin else None
 
 
 def configured(
-    data: Path, preset: str, labels: dataset.Labels, hours: float | None, changes: dict[str, object]
+    data: Path,
+    preset: str,
+    labels: dataset.Labels,
+    hours: float | None,
+    changes: dict[str, object],
+    strategy: tf.distribute.Strategy,
 ) -> tuple[Dataset, Config]:
     """Return the cards and the configuration of a new run. Raises BadConfig or BadDataset."""
     cards = dataset.load(data, labels)
@@ -82,15 +99,18 @@ def configured(
     cards.refuse_batch(config.batch)
     if hours is None:
         return cards, config
-    if hours <= 0 or "images" in changes:
+    if not 0 < hours < math.inf or "images" in changes:
         raise BadConfig("Say either for how many --hours to train, above 0, or how many --images to show.")
-    images = int(speed(config, cards) * 3600 * hours)
+    if devices.hosts() > 1:
+        raise BadConfig("Each host would measure another speed and end elsewhere: say --images, not --hours.")
+    images = int(speed(config, cards, strategy) * 3600 * hours)
     return cards, replace(config, images=max(config.batch, images))
 
 
-def speed(config: Config, cards: Dataset) -> float:
-    """Return the images/s that this machine trains with, by a few steps of networks that are thrown away."""
-    step = Step(config, Networks.build(config))
+def speed(config: Config, cards: Dataset, strategy: tf.distribute.Strategy) -> float:
+    """Return the images/s that these devices train with, by a few steps of networks that are thrown away."""
+    with strategy.scope():
+        step = Step(config, Networks.build(config))
     with Feed(cards, config.batch, config.seed) as feed:
         batch = feed.take(1)
     return calibrate(lambda index: step(*batch, index), config.batch)

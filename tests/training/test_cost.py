@@ -98,6 +98,16 @@ def test_each_layer_is_counted_by_hand():
     assert macs(keras.Model(again, layers.Dense(2)(inner(again)))) == by_hand + 2
 
 
+def test_kinds_of_cards_add_their_directions():
+    """By hand: TensorFlow's own count takes the inner side of a transposed batch product for its outer."""
+    plain, kinds = (
+        Networks.build(configured("smoke", classes=names)) for names in ((), ("elves", "goblins"))
+    )
+    features = kinds.discriminator.get_layer("features").output.shape[1]
+    added = macs(kinds.discriminator) - macs(plain.discriminator)
+    assert added == 2 * features + features  # which direction, and how far along it
+
+
 def test_a_layer_that_cannot_be_counted_is_an_error():
     cards = keras.Input((8, 6, 3))
     for unknown in (layers.SeparableConv2D(5, 3), layers.EinsumDense("nhwc,cd->nhwd", (8, 6, 4))):

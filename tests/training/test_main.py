@@ -27,6 +27,7 @@ def test_help_lists_every_command_without_loading_tensorflow():
         (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
         (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
         (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
+        (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
         (["export", "nowhere", "out"], "holds no run"),
     ],
 )

@@ -110,3 +110,16 @@ def test_freezing_what_was_never_trained_is_refused(tiny_run, tmp_path):
     with pytest.raises(BadConfig, match="--from"):
         train.start(tiny_run.data, tmp_path / "run", "smoke", frozen=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_negative_number_of_convolutions_is_not_frozen(tiny_run, tmp_path):
+    with pytest.raises(BadConfig, match="freeze is -1"):
+        train.start(tiny_run.data, tmp_path / "run", "smoke", origin=tiny_run.run, frozen=-1)
+
+
+def test_a_rehearsal_refuses_what_a_start_would(tiny_run, tmp_path):
+    assert "to go" in train.rehearse(tiny_run.data, "smoke", origin=tiny_run.run, frozen=1)
+    with pytest.raises(BadOrigin):
+        train.rehearse(tiny_run.data, "smoke", origin=tmp_path)
+    with pytest.raises(BadConfig, match="--from"):
+        train.rehearse(tiny_run.data, "smoke", frozen=1)
