@@ -109,7 +109,7 @@ class Checkpoints:
         return None
 
     def save(self, progress: Progress, **state: State) -> None:
-        """Save the state after a step, and drop what is neither among the newest nor the best.
+        """Save the state after a step, and drop what is later, or neither among the newest nor the best.
 
         Raises BadCheckpoint where the disk does not take the files; those before stay as they are.
         """
@@ -132,7 +132,9 @@ class Checkpoints:
                 f"({'the disk is full' if full else first_line(error)}). Those before are whole: "
                 "make room, then go on with --resume."
             ) from error
-        self.drop([step for step in self.steps()[KEPT:] if step != progress.best_step])
+        passed_over = [step for step in self.steps() if step > progress.step]  # damaged: this run is behind
+        old = self.steps()[len(passed_over) + KEPT :]
+        self.drop(passed_over + [step for step in old if step != progress.best_step])
 
     def drop(self, steps: list[int]) -> None:
         """Remove checkpoints, each from sight first, so that none is seen half removed."""

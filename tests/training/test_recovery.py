@@ -10,11 +10,12 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from training import dataset, train
-from training.checkpoints import Progress
+from training.checkpoints import Checkpoints, Progress
 from training.loop import Diverged, Loop
 from training.models import Networks
 from training.prepare import prepare
@@ -224,3 +225,18 @@ def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
 def test_progress_survives_its_file():
     progress = Progress(3, 0.1 + 0.2, configure("smoke", 56, 40), 2, 0.25)
     assert Progress.from_json(progress.to_json()) == progress
+
+
+def test_a_checkpoint_is_not_dropped_for_damaged_ones_of_later_steps(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    progress = Progress.at_start(configure("smoke", 56, 40))
+    state = {"average": keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])}
+    for step in (100, 317, 318, 319):
+        checkpoints.save(replace(progress, step=step, best_step=100), **state)
+    for step in (317, 318, 319):
+        (tmp_path / str(step) / "progress.json").write_text("")
+    loaded = checkpoints.load(**state)
+    assert loaded
+    assert loaded.step == 100
+    checkpoints.save(replace(loaded, step=200), **state)
+    assert checkpoints.steps() == [200, 100]
