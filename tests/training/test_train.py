@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from training import dataset, train
 from training.checkpoints import BadCheckpoint
 from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
-from training.loop import Loop
 from training.models import Networks, draw
 from training.prepare import prepare
 from training.presets import configure
@@ -293,19 +291,10 @@ def test_hours_that_no_clock_shows_are_refused(data, tmp_path, hours):
 
 
 def test_hosts_that_would_end_at_different_steps_are_refused(data, monkeypatch):
-    monkeypatch.setattr(train.devices, "hosts", lambda: 2)
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": task}))
     with pytest.raises(BadConfig, match="say --images"):
         train.configured(data, "smoke", "none", 1.0, {}, tf.distribute.get_strategy())
-
-
-def test_hours_are_measured_on_all_devices(data, monkeypatch):
-    """Not on one of them: the run would be over in a fraction of its time."""
-    seen = []
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    monkeypatch.setattr(train, "Step", lambda *_: seen.append(tf.distribute.get_strategy()))
-    monkeypatch.setattr(train, "calibrate", lambda *_: 1.0)
-    train.configured(data, "smoke", "none", 1.0, {}, strategy)
-    assert seen == [strategy]
 
 
 def test_a_run_that_goes_on_from_any_step_tells_its_pace(data, tmp_path, capsys):
@@ -313,12 +302,3 @@ def test_a_run_that_goes_on_from_any_step_tells_its_pace(data, tmp_path, capsys)
     capsys.readouterr()
     train.resume(data, tmp_path / "run", images=200)
     assert "to go" in capsys.readouterr().out
-
-
-def test_leaks_are_looked_for_against_cards_of_every_kind():
-    """A dataset is in the order of its files' names: its first cards may all be of one sub-folder."""
-    shades = np.repeat(np.arange(1200) >= 600, 8 * 8 * 3).reshape(1200, 8, 8, 3).astype(np.uint8) * 255
-    cards = Dataset(shades, np.arange(1200), np.arange(0), "")
-    looking = SimpleNamespace(cards=cards, progress=SimpleNamespace(probability=0.0))
-    found = Loop.leaks(looking, shades[::2])
-    assert found["leak_brightness"] == pytest.approx(1, abs=0.05)
