@@ -14,7 +14,7 @@ from keras import layers
 from training.config import BadConfig, Config
 from training.dataset import Dataset
 from training.losses import LOSSES
-from training.models import discriminator, generator
+from training.models import NearestConv2D, discriminator, folded, generator
 from training.presets import PRESETS
 
 FLOAT = 4  # bytes
@@ -72,6 +72,8 @@ def operation_macs(operation: keras.Operation) -> int:
     outer = layer = cast(Any, operation)  # Keras gives shapes and kernels no types
     if type(operation) is layers.SpectralNormalization:
         layer = outer.layer
+    if type(layer) is NearestConv2D:
+        return math.prod(outer.input.shape[1:-1]) * math.prod(folded(layer.kernel).shape)
     if type(layer) in COUNTED:
         places = outer.input if isinstance(layer, layers.Conv2DTranspose) else outer.output
         return math.prod(places.shape[1:-1]) * math.prod(layer.kernel.shape)

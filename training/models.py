@@ -107,19 +107,39 @@ def dcgan_generator(config: Config, seeds: Seeds) -> keras.Model:
 
 
 def doubled(config: Config, x: Tensor, channels: int, init: Init, activation: str | None = None) -> Tensor:
-    """Double both sides and convolve, in one operation or as nearest neighbours and a 3x3 convolution.
+    """Double both sides and convolve, by a free 4x4 kernel or as nearest neighbours and a 3x3 convolution.
 
     A bias before batch normalisation is undone by it: there is one only where an activation follows at once.
     """
     options: Any = {
-        "padding": "same",
         "activation": activation,
         "use_bias": activation is not None,
         "kernel_initializer": init,
     }
     if config.upsampling == "transposed":
-        return layers.Conv2DTranspose(channels, 4, 2, **options)(x)
-    return layers.Conv2D(channels, 3, **options)(layers.UpSampling2D(2)(x))
+        return layers.Conv2DTranspose(channels, 4, 2, "same", **options)(x)
+    return NearestConv2D(channels, 3, 2, "same", **options)(x)
+
+
+class NearestConv2D(layers.Conv2DTranspose):
+    """Each pixel becomes four equal ones, then a 3x3 convolution: folded into one of 4x4, transposed.
+
+    It is the same function for 4/9 of the multiplications. A free 4x4 kernel gives each of the four pixels
+    weights of their own, and draws a grid until it has learnt not to (Odena 2016).
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Convolve (n, height, width, channels) to twice the sides."""
+        outputs = keras.ops.conv_transpose(inputs, folded(self.kernel), 2, "same")
+        outputs = outputs if self.bias is None else keras.ops.add(outputs, self.bias)
+        return self.activation(outputs)
+
+
+def folded(kernel: Tensor) -> Tensor:
+    """Return the kernel (4, 4, out, in) that lays one of (3, 3, out, in) on both of two equal pixels."""
+    pad: Any = keras.ops.pad
+    rows = pad(kernel, [[1, 0], [0, 0], [0, 0], [0, 0]]) + pad(kernel, [[0, 1], [0, 0], [0, 0], [0, 0]])
+    return pad(rows, [[0, 0], [1, 0], [0, 0], [0, 0]]) + pad(rows, [[0, 0], [0, 1], [0, 0], [0, 0]])
 
 
 def normalised_relu(x: Tensor) -> Tensor:

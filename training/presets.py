@@ -59,6 +59,7 @@ def nano(height: int, width: int) -> Config:
     return replace(
         dcgan_r1(height, width),
         preset="nano",
+        upsampling="nearest",
         loss="relativistic",
         r1_every=4,
         final_learning_rate=5e-5,

@@ -49,3 +49,12 @@ def test_pixels_survive_the_way_to_the_networks_range_and_back():
 def test_the_range_of_the_networks_is_minus_one_to_one():
     np.testing.assert_array_equal(models.to_unit(tf.constant([0, 255], tf.uint8)), [-1.0, 1.0])
     np.testing.assert_array_equal(models.to_pixels(tf.constant([-7.0, 7.0])), [0, 255])
+
+
+def test_a_folded_convolution_is_the_one_behind_nearest_neighbours():
+    layer = models.NearestConv2D(5, 3, 2, "same", use_bias=True, bias_initializer="ones", activation="tanh")
+    x = tf.random.stateless_normal((2, 7, 5, 4), [1, 2])
+    found = layer(x)
+    kernel = tf.reverse(tf.transpose(layer.kernel, [0, 1, 3, 2]), [0, 1])
+    doubled = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+    np.testing.assert_allclose(found, tf.tanh(tf.nn.conv2d(doubled, kernel, 1, "SAME") + 1), atol=1e-5)
