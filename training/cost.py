@@ -13,6 +13,7 @@ from keras import layers
 
 from training.config import BadConfig, Config
 from training.dataset import Dataset
+from training.feed import RESIDENT
 from training.losses import LOSSES
 from training.models import NearestConv2D, discriminator, folded, generator
 from training.presets import PRESETS
@@ -44,7 +45,7 @@ class Cost:
     gflop_per_image: float
     """10⁹ floating-point operations of training for each real card shown."""
     memory: float
-    """Bytes on a CPU, without the cards, which are mapped from disk."""
+    """Bytes on a CPU, without the cards that the feed keeps, and without the network that judges."""
 
 
 def cost(config: Config) -> Cost:
@@ -124,12 +125,13 @@ def announce(config: Config, cards: Dataset) -> str:
     """Say what a run will take, in lines to print before it starts."""
     costs = cost(config)
     passes = config.images / len(cards.train)
+    memory = costs.memory + min(cards.cards.nbytes, RESIDENT)
     return (
         f"{config.preset} at {config.width}x{config.height}: "
         f"generator {costs.generator_parameters:,} parameters and {costs.generator_gmac:.3f} GMAC a card, "
         f"discriminator {costs.discriminator_parameters:,} and {costs.discriminator_gmac:.3f}.\n"
         f"{config.images:,} images, {passes:.1f} times each of {len(cards.train):,} cards, "
-        f"at {costs.gflop_per_image:.2f} GFLOP an image; about {costs.memory / 1e9:.1f} GB of memory."
+        f"at {costs.gflop_per_image:.2f} GFLOP an image; about {memory / 1e9:.1f} GB of memory."
     )
 
 

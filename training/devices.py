@@ -85,9 +85,15 @@ def convolve_in(precision: str | None, network: keras.Model) -> None:
 
     What the network returns stays float32: cards would lose half of their 256 tones.
     """
-    for layer in network.layers:
-        if precision == "bfloat16" and isinstance(layer, CONVOLUTIONS) and layer.output is not network.output:
-            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    inner = [layer for layer in convolutions(network) if layer is not network.layers[-1]]
+    for layer in inner if precision == "bfloat16" else []:
+        layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+
+
+def convolutions(network: keras.Model) -> list[layers.Layer]:
+    """List a network's convolutions from its input on, those inside a spectral norm too."""
+    bare = (layer.layer if type(layer) is layers.SpectralNormalization else layer for layer in network.layers)
+    return [layer for layer in bare if isinstance(layer, CONVOLUTIONS)]
 
 
 class Replica:

@@ -1,7 +1,6 @@
 """A run becomes a pair of SavedModels in the model store: whole, or not at all."""
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from serving import contract
 from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE
 from training import dataset
 from training.calibration import Calibration, calibrate
+from training.checkpoints import sync
 from training.config import Config
 from training.dataset import Dataset
 from training.models import Networks
@@ -259,12 +259,3 @@ def write_warm_up(path: Path, saved_model: Path) -> None:
                     predict_log=prediction_log_pb2.PredictLog(request=request)
                 )
                 records.write(log.SerializeToString())
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold a file or a folder's entries before anyone is told of it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

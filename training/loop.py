@@ -72,7 +72,7 @@ class Loop:
         self.calendar = {
             "log": max(LOG_EVERY, self.steps_per_call) * config.batch,
             "steer": STEER_EVERY if config.augment == "adaptive" else 0,
-            "evaluate": config.evaluate_every if judge and run.writes else 0,
+            "evaluate": config.evaluate_every,  # on every host, so that all take blocks of one length
             "checkpoint": config.checkpoint_every,
             "sample": config.sample_every,
         }
@@ -149,7 +149,7 @@ class Loop:
         """Do what is due, and log it."""
         if "steer" in passed:
             line |= self.steer()
-        if "evaluate" in passed:
+        if "evaluate" in passed and self.judge:
             line |= self.evaluate()
         self.run.log({"step": self.progress.step, "images": self.images} | line)
         if "checkpoint" in passed or self.progress.best_step == self.progress.step:
@@ -171,7 +171,10 @@ class Loop:
         """Have the averaged generator's cards judged, always of the same noise; remember the best."""
         assert self.judge
         noise = tf.random.stateless_normal((JUDGED, self.config.noise_size), [self.config.seed, 3])
-        fakes = np.concatenate([self.draw(rows) for rows in tf.split(noise, JUDGED // CHUNK)])
+        random = np.random.default_rng(self.config.seed)
+        labels = random.choice(self.cards.labels[self.cards.train], JUDGED)  # kinds as often as in training
+        parts = zip(tf.split(noise, JUDGED // CHUNK), tf.split(labels, JUDGED // CHUNK), strict=True)
+        fakes = np.concatenate([draw(self.networks.average, *part) for part in parts])
         findings = self.judge(fakes)
         self.progress = self.progress.judged(findings["kid"])
         return findings | self.leaks(fakes)

@@ -231,7 +231,7 @@ def thawed(discriminator: keras.Model, frozen: int) -> list[keras.Variable]:
 
     Keras' own flag, `trainable`, also decides what a tape watches, and is left alone.
     """
-    convolutions = [layer for layer in discriminator.layers if isinstance(layer, devices.CONVOLUTIONS)]
+    convolutions = devices.convolutions(discriminator)
     if frozen and frozen >= len(convolutions):
         raise BadConfig(
             f"--freeze {frozen} would fix all of this discriminator's {len(convolutions)} convolutions."

@@ -52,9 +52,19 @@ def start(
     cards, config = configured(data, preset, labels, hours, changes, strategy)
     devices.refuse_uneven(config, strategy.num_replicas_in_sync)
     weights = beginning(origin, config)
-    run = Run.create(folder, config, data, cards.fingerprint, writes=devices.is_chief(strategy))
-    train(config, run, cards, strategy, judge_of, weights)
+    writes = devices.is_chief(strategy)
+    judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
+    run = Run.create(folder, config, data, cards.fingerprint, writes)
+    train(config, run, cards, strategy, judge, weights)
     return run
+
+
+def ready(config: Config, cards: Dataset, judge_of: JudgeOf | None, writes: bool) -> Judge | None:
+    """Say what the run takes; return its judge. Of several hosts one does both."""
+    if not writes:
+        return None
+    tqdm.write(announce(config, cards))
+    return judge_of(cards) if judge_of and config.evaluate_every else None
 
 
 def rehearse(
@@ -134,7 +144,7 @@ def resume(data: Path, folder: Path, images: int | None = None, judge_of: JudgeO
             raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
         config = replace(config, images=images)
         run.save_config(config)
-    train(config, run, cards, strategy, judge_of)
+    train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
     return run
 
 
@@ -143,7 +153,7 @@ def train(
     run: Run,
     cards: Dataset,
     strategy: tf.distribute.Strategy,
-    judge_of: JudgeOf | None = None,
+    judge: Judge | None = None,
     weights: Weights | None = None,
 ) -> None:
     """Train from the run's newest checkpoint, or from the start.
@@ -151,9 +161,6 @@ def train(
     Where a number breaks, go back to the last checkpoint and on with half the learning rate: with the old one
     the same steps would break it again. Every host counts the setbacks alike; the run remembers them.
     """
-    if run.writes:
-        tqdm.write(announce(config, cards))
-    judge = judge_of(cards) if judge_of and config.evaluate_every and run.writes else None
     setbacks = run.setbacks
     while True:
         with strategy.scope():
@@ -164,10 +171,11 @@ def train(
             told, setback = str(trouble), Setback(trouble.images, trouble.broken)
         del loop  # its networks, before others are built
         if len(setbacks) == SETBACKS:
+            kept = f"Export the last good checkpoint in {run.checkpoints.folder}, or start"
             raise GaveUp(
-                f"{told}, after {SETBACKS} returns to a checkpoint, each with half the learning rate. The "
-                f"last good checkpoint is in {run.checkpoints.folder}: export it, or start a new run with a "
-                "lower learning rate or a higher R1."
+                f"{told}, after {SETBACKS} returns to a checkpoint, each with half the learning rate. "
+                f"{kept if run.checkpoints.steps() else 'Start'} a new run with a lower learning rate or a "
+                "higher R1."
             )
         setbacks = [*setbacks, setback]
         run.save_setbacks(setbacks)
