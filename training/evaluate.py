@@ -181,9 +181,8 @@ def draw_cards(
     config: Config, generator: keras.Model, labels: NDArray[np.int32], count: int, seed: int
 ) -> Cards:
     """Draw cards; with classes, each of a kind that is drawn from `labels`."""
-    noise = tf.random.stateless_normal(
-        (count, config.noise_size), [seed, 4]
-    )  # not what the best was chosen by
+    # Not the noise that the loop chose the best checkpoint by.
+    noise = tf.random.stateless_normal((count, config.noise_size), [seed, 4])
     kinds = tf.constant(np.random.default_rng(seed).choice(labels, count))
     batches = (slice(start, start + BATCH) for start in range(0, count, BATCH))
     drawn = [draw(generator, noise[i], kinds[i]) for i in batches]

@@ -165,7 +165,7 @@ def some_cards() -> Dataset:
 
 def test_a_run_is_announced_with_parameters_computation_passes_and_memory():
     said = announce(configure("dcgan-r1", 56, 40), some_cards())
-    for part in ("40x56", "1,232,451", "378,001", "100,000 images", "50.0 times", "0.67 GFLOP", "0.7 GB"):
+    for part in ("40x56", "1,232,451", "378,001", "100,000 images", "50.0 times", "0.67 GFLOP", "0.8 GB"):
         assert part in said
 
 
