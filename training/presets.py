@@ -164,6 +164,7 @@ def smoke(height: int, width: int) -> Config:
         preset="smoke",
         channels=widths(halvings(height, width), 8, 16),
         noise_size=16,
+        upsampling="nearest",
         precision="float32",
         augment=0.0,
         evaluate_every=0,
