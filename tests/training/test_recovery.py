@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training import small_disk
 from training import dataset, train
 from training.checkpoints import Checkpoints, Progress
 from training.loop import Diverged, Loop
@@ -184,15 +185,7 @@ def test_a_disk_that_takes_no_log_or_sample_ends_the_run_with_words(data, tmp_pa
     if full == "metrics":
         with run.metrics.open("a") as file:
             file.write(json.dumps({"step": 2, "padding": "x" * 30_000}) + "\n")
-    program = f"""
-import resource, sys
-from training.__main__ import main
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, resource.RLIM_INFINITY))  # a file may grow no larger
-sys.argv = ["holofoil", "train", {str(data)!r}, {str(run.folder)!r}, "--resume", "--images", "80"]
-main()
-"""
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    ran = small_disk.resume(data, run.folder, images=80, most_bytes=4_000)
     assert ran.returncode == 1
     assert "could not be written" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training import small_disk
 from training import dataset, train
 from training.checkpoints import BadCheckpoint
 from training.config import BadConfig
@@ -189,15 +190,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, 
 
 def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, tmp_path):
     run = train.start(data, tmp_path / "run", "smoke", images=16)
-    program = f"""
-import resource, sys
-from training.__main__ import main
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))  # a file may grow no larger
-sys.argv = ["holofoil", "train", {str(data)!r}, {str(run.folder)!r}, "--resume", "--images", "32"]
-main()
-"""
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    ran = small_disk.resume(data, run.folder, images=32, most_bytes=20_000)
     assert ran.returncode == 1
     assert "after step 4 could not be written" in ran.stderr
     assert "Traceback" not in ran.stderr
