@@ -61,6 +61,7 @@ def train(
     labels: Literal["none", "folders"] | None = None,
     origin: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     freeze: int | None = None,
+    projected: float | None = None,
     precision: Literal["float32", "bfloat16"] | None = None,
     dry_run: bool = False,
     resume: bool = False,
@@ -82,6 +83,8 @@ def train(
         labels: folders trains each first sub-folder of the pictures as a kind of card of its own.
         origin: Run or model store of the same shape, whose weights to start from.
         freeze: How many of the discriminator's first convolutions stay as they are, with --from.
+        projected: Weight of a second discriminator, on frozen image features; 0 trains without it; the
+            preset's own if not given.
         precision: What convolutions compute in; bfloat16 if not given and the device multiplies it.
         dry_run: Say what the run would take and stop; nothing is written.
         resume: Go on with the run as it was started; only --images may change.
@@ -104,6 +107,7 @@ def train(
         "origin": origin,
         "frozen": freeze,
         "precision": precision,
+        "projected": projected,
     }
     changes = {name: value for name, value in options.items() if value is not None}
     if dry_run and resume:

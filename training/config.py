@@ -41,6 +41,8 @@ class Config:
     """The same on generated cards."""
     r1_every: int = 1
     """Steps from one penalty to the next, each weighing that many times more (lazy regularisation)."""
+    projected: float = 0.0
+    """Weight of a second discriminator, on frozen image features, for the generator; 0 trains without it."""
     augment: float | Literal["adaptive"] | None = None
     """Probability of each augmentation for each card, in [0, 1].
 
@@ -96,6 +98,8 @@ class Config:
             raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
         if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
+        if self.projected < 0:
+            raise BadConfig(f"projected is {self.projected}; it is a weight, 0 or more.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
         for name in ("r1_every", "sample_every", "checkpoint_every", "steps_per_call"):

@@ -17,6 +17,7 @@ from training.feed import RESIDENT
 from training.losses import LOSSES
 from training.models import NearestConv2D, discriminator, folded, generator
 from training.presets import PRESETS
+from training.projected import Projected
 
 FLOAT = 4  # bytes
 RUNTIME = 0.64e9
@@ -51,13 +52,15 @@ class Cost:
 def cost(config: Config) -> Cost:
     """Count what a run with this configuration takes, on networks built for it and thrown away."""
     drawing, judging = generator(config), discriminator(config)
+    projected = Projected(config) if config.projected else None
+    beside = projected_flop(projected) if projected else 0.0
     return Cost(
         generator_parameters=drawing.count_params(),
         discriminator_parameters=judging.count_params(),
         generator_gmac=macs(drawing) / 1e9,
         discriminator_gmac=macs(judging) / 1e9,
-        gflop_per_image=flop(config, macs(drawing), macs(judging)) / 1e9,
-        memory=memory(config, drawing, judging),
+        gflop_per_image=(flop(config, macs(drawing), macs(judging)) + beside) / 1e9,
+        memory=memory(config, drawing, judging, projected),
     )
 
 
@@ -101,24 +104,41 @@ def flop(config: Config, drawing: int, judging: int) -> float:
     return 2.0 * (4 * drawing + judged * judging)
 
 
-def memory(config: Config, drawing: keras.Model, judging: keras.Model) -> float:
+def projected_flop(projected: Projected) -> float:
+    """Count those of a projected discriminator for each real card.
+
+    Real cards and fakes pass the frozen features, and go forth and back through the heads; then the
+    generator's fakes go through both and back to the pixels, past weights that stay as they are.
+    """
+    return 2.0 * (4 * macs(projected.eye) + 8 * macs(projected.heads))
+
+
+def memory(
+    config: Config, drawing: keras.Model, judging: keras.Model, projected: Projected | None = None
+) -> float:
     """Estimate a process's bytes at its largest.
 
     Each network has its weights and Adam's two moments, the generator its average too. Alive at once are the
     layers' outputs of two batches of drawn cards, of real cards and fakes judged, and of one more batch
-    judged for each penalty.
+    judged for each penalty. What is frozen has its weights alone, and one batch that a pass back needs.
     """
     weights = 4 * drawing.count_params() + 3 * judging.count_params()
     judged = 2 + bool(config.r1) + bool(config.r2)
-    alive = config.batch * (2 * outputs(drawing) + judged * outputs(judging))
-    return RUNTIME + FLOAT * (weights + alive)
+    alive = 2 * outputs(drawing) + judged * outputs(judging)
+    if projected:
+        weights += projected.eye.count_params() + 3 * projected.heads.count_params()
+        alive += outputs(projected.eye) + 2 * outputs(projected.heads)
+    return RUNTIME + FLOAT * (weights + config.batch * alive)
 
 
 def outputs(network: keras.Model) -> int:
     """Count the numbers that a network's layers make of one card; those that only rename them make none."""
     renaming = (layers.InputLayer, layers.Reshape, layers.Flatten)
-    made = [operation.output for operation in network.operations if not isinstance(operation, renaming)]
-    return sum(math.prod(output.shape[1:]) for output in made)
+    made = [operation for operation in network.operations if not isinstance(operation, renaming)]
+    return sum(
+        outputs(operation) if isinstance(operation, keras.Model) else math.prod(operation.output.shape[1:])
+        for operation in made
+    )
 
 
 def announce(config: Config, cards: Dataset) -> str:

@@ -1,4 +1,4 @@
-"""Image features of cards: EfficientNet-Lite0, trained on ImageNet, whose weights ship with the project.
+"""Image features of cards, by EfficientNet-Lite0.
 
 Metrics compare sets of cards in this space: pictures that look alike lie close together in it.
 """
@@ -18,16 +18,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from training.dataset import Dataset
+from training.efficientnet import NAME, SIZE, efficientnet
 
 Features = NDArray[np.float32]  # (n, width of the network's last layer)
 Cards = NDArray[np.uint8]  # (n, height, width, 3)
 
-NETWORK = "effnet_lite0"
-SIZE = 1280  # numbers that describe a card
 SIDE = 224  # of the square that the network looks at, in pixels
 BATCH = 16  # more is slower on a CPU: the activations leave its cache
 
-CACHE = f"features-{NETWORK}.npz"  # beside a dataset
+CACHE = f"features-{NAME}.npz"  # beside a dataset
 CHUNK = 512  # cards between two writes of it
 
 
@@ -58,52 +57,13 @@ def squeezed(cards: Cards, side: int) -> Cards:
 @cache
 def load_network() -> Callable[[Cards], tf.Tensor]:
     """Read the weights once; return what maps uint8 (n, 224, 224, 3) to float32 (n, 1280)."""
-    with np.load(Path(__file__).parent / NETWORK / "weights.npz") as file:
-        blocks = file["spec"].tolist()
-        weights = {name: for_tensorflow(name, file[name]) for name in file.files if name != "spec"}
+    network = efficientnet(SIDE, SIDE)
 
     @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE, 3), tf.uint8)])
-    def network(cards: tf.Tensor) -> tf.Tensor:
-        x = (tf.cast(cards, tf.float32) - 127.0) / 128.0
-        x = tf.nn.relu6(convolved(x, weights, "stem", stride=2))
-        for index, block in enumerate(blocks):
-            x = inverted_residual(x, weights, f"b{index}", *block)
-        return tf.reduce_mean(tf.nn.relu6(convolved(x, weights, "head")), axis=(1, 2))
+    def features(cards: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(network(tf.cast(cards, tf.float32), training=False)[-1], axis=(1, 2))
 
-    return network
-
-
-Weights = dict[str, tf.Tensor]
-
-
-def for_tensorflow(name: str, weight: NDArray[np.float16]) -> tf.Tensor:
-    """Turn (out, in, height, width) into the order of TensorFlow's convolutions, in float32."""
-    if weight.ndim == 4:
-        weight = weight.transpose((2, 3, 0, 1) if name.endswith(".d.w") else (2, 3, 1, 0))
-    return tf.constant(weight, tf.float32)
-
-
-def convolved(x: tf.Tensor, weights: Weights, name: str, stride: int = 1) -> tf.Tensor:
-    """Convolve and add the bias."""
-    return tf.nn.bias_add(tf.nn.conv2d(x, weights[f"{name}.w"], stride, "SAME"), weights[f"{name}.b"])
-
-
-def inverted_residual(
-    x: tf.Tensor,
-    weights: Weights,
-    name: str,
-    kernel: int,
-    stride: int,
-    expansion: int,
-    channels_in: int,
-    channels_out: int,
-) -> tf.Tensor:
-    """Expand, filter each channel by itself, project (Sandler et al. 2018)."""
-    y = x if expansion == 1 else tf.nn.relu6(convolved(x, weights, f"{name}.e"))
-    y = tf.nn.depthwise_conv2d(y, weights[f"{name}.d.w"], [1, stride, stride, 1], "SAME")
-    y = tf.nn.relu6(tf.nn.bias_add(y, weights[f"{name}.d.b"]))
-    y = convolved(y, weights, f"{name}.p")
-    return x + y if stride == 1 and channels_in == channels_out else y
+    return features
 
 
 def of_dataset(cards: Dataset, rows: NDArray[np.intp], folder: Path | None = None) -> Features:

@@ -21,7 +21,7 @@ from training.feed import Feed
 from training.leaks import leaking, leaks
 from training.models import Networks, draw
 from training.run import Run
-from training.schedule import due, next_due, steps_of
+from training.schedule import due, next_due, slowed, steps_of
 from training.steering import Steering
 from training.step import METRICS, Metrics, Step
 from training.transfer import Weights
@@ -230,16 +230,6 @@ class Window:
             "images_per_second": round(self.steps * batch / seconds, 2),
             "input_wait": round((self.feed.waited - self.waited) / seconds, 4),  # share of the time
         }
-
-
-def slowed(config: Config, pace: float) -> Config:
-    """Return the configuration with its learning rates at this factor."""
-    final = config.final_learning_rate
-    return replace(
-        config,
-        learning_rate=config.learning_rate * pace,
-        final_learning_rate=None if final is None else final * pace,
-    )
 
 
 def summary(line: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training.config import Config
+from training.projected import Projected
 
 LAYERS = 1000
 """Seeds set aside for the layers of one network: no layer of a run starts with the draw of another's."""
@@ -269,19 +270,22 @@ DISCRIMINATORS = {
 
 @dataclass(frozen=True)
 class Networks:
-    """Both players, and the generator that is exported."""
+    """The players, and the generator that is exported."""
 
     generator: keras.Model
     discriminator: keras.Model
     average: keras.Model  # exponential moving average of the generator
+    projected: Projected | None = None  # a second discriminator, if the recipe has one
 
     @staticmethod
     def build(config: Config) -> "Networks":
-        """Build all three; the average starts as a copy."""
+        """Build them all; the average starts as a copy."""
         generator_, average = generator(config), generator(config)
         average.set_weights(generator_.get_weights())
-        return Networks(generator_, discriminator(config), average)
+        projected = Projected(config) if config.projected else None
+        return Networks(generator_, discriminator(config), average, projected)
 
     def parts(self) -> dict[str, keras.Model]:
-        """Name the three, as checkpoints do."""
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        """Name those that change, as checkpoints do."""
+        parts = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        return parts | ({"projected": self.projected.heads} if self.projected else {})

@@ -1,6 +1,7 @@
 """What follows from where a run stands: its learning rate, and when something is due."""
 
 import math
+from dataclasses import replace
 
 import keras
 
@@ -22,6 +23,16 @@ def learning_rate(config: Config) -> keras.optimizers.schedules.LearningRateSche
     final = config.final_learning_rate
     share = 1.0 if final is None else final / config.learning_rate
     return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps_of(config), alpha=share)
+
+
+def slowed(config: Config, factor: float) -> Config:
+    """Return the configuration with its learning rates at this factor."""
+    final = config.final_learning_rate
+    return replace(
+        config,
+        learning_rate=config.learning_rate * factor,
+        final_learning_rate=None if final is None else final * factor,
+    )
 
 
 def due(step: int, before: int, every: int, batch: int) -> bool:

@@ -13,7 +13,8 @@ from training.devices import Replica
 from training.losses import LOSSES, gradient_penalty
 from training.models import Networks, answer, to_unit
 from training.negatives import negatives
-from training.schedule import learning_rate
+from training.projected import AUGMENT, RATE
+from training.schedule import learning_rate, slowed
 
 Metrics = dict[str, tf.Tensor]
 METRICS = (
@@ -23,6 +24,7 @@ METRICS = (
     "real_accuracy",
     "fake_accuracy",
     "relativistic_accuracy",
+    "projected_loss",
 )
 
 
@@ -54,6 +56,9 @@ class Step:
             "generator": networks.generator.trainable_variables,
             "discriminator": thawed(networks.discriminator, config.frozen),
         }
+        if networks.projected:
+            self.learnt["projected"] = networks.projected.heads.trainable_variables
+            self.projected_optimizer = adam(slowed(config, RATE), self.learnt["projected"])
         self.generator_optimizer = adam(config, self.learnt["generator"])
         self.discriminator_optimizer = adam(config, self.learnt["discriminator"])
         for network in (networks.generator, networks.discriminator):
@@ -63,11 +68,12 @@ class Step:
         self.compiled = self.compile(self.replicas == 1 and devices.accelerated() if xla is None else xla)
 
     def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Name both, as checkpoints do."""
-        return {
+        """Name each network's, as checkpoints do."""
+        both = {
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+        return both | ({"projected_optimizer": self.projected_optimizer} if self.networks.projected else {})
 
     def __call__(self, cards: tf.Tensor, labels: tf.Tensor, first: int, probability: float = 0.0) -> Metrics:
         """Take one step for each batch, and return the metrics' means.
@@ -121,8 +127,11 @@ class Step:
 
     def discriminator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
         """Teach the discriminator to tell real cards from fakes."""
-        fake_seed, judge_seed, negative_seed = tf.unstack(tf.random.split(seed, 3))
+        fake_seed, judge_seed, negative_seed, projected_seed = tf.unstack(tf.random.split(seed, 4))
         fake = self.fakes(turn, fake_seed, training=not self.config.predicted_fakes)
+        projected_loss = tf.constant(0.0)
+        if self.networks.projected:
+            projected_loss = self.projected_step(turn, fake, projected_seed)
         fake = self.with_negatives(turn, fake, negative_seed)
         every = self.config.r1_every
 
@@ -134,7 +143,7 @@ class Step:
         else:
             slopes, metrics = tf.cond(turn.index % every == 0, lambda: gradients(every), lambda: gradients(0))
         self.discriminator_optimizer.apply(slopes, self.learnt["discriminator"])
-        return metrics
+        return metrics | {"projected_loss": projected_loss}
 
     def discriminator_gradients(
         self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor, weight: int
@@ -162,16 +171,30 @@ class Step:
             "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None], generated[None]),
         }
 
+    def projected_step(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Teach the projected discriminator by hinge loss, and return it: 2 is full confusion."""
+        real_seed, fake_seed = tf.unstack(tf.random.split(seed))
+        with tf.GradientTape() as tape:
+            logits = self.project(turn, turn.real, real_seed), self.project(turn, fake, fake_seed)
+            loss = LOSSES["hinge"].discriminator(*logits)
+            total = self.shared(loss)
+        learnt = self.learnt["projected"]
+        self.projected_optimizer.apply(tape.gradient(total, learnt), learnt)
+        return loss
+
     def generator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
         """Teach the generator to be taken for real, with fresh noise and fresh augmentation."""
-        noise_seed, fake_seed, real_seed = tf.unstack(tf.random.split(seed, 3))
+        noise_seed, fake_seed, real_seed, projected_seed = tf.unstack(tf.random.split(seed, 4))
         real_logits = tf.zeros(turn.replica.rows)
         if self.loss.generator_sees_real:
             real_logits = self.judge(turn, turn.real, real_seed)
         with tf.GradientTape() as tape:
-            fake_logits = self.judge(turn, self.fakes(turn, noise_seed, training=True), fake_seed)
-            loss = self.loss.generator(real_logits, fake_logits)
-            total = self.shared(loss)
+            fake = self.fakes(turn, noise_seed, training=True)
+            total = loss = self.loss.generator(real_logits, self.judge(turn, fake, fake_seed))
+            if self.networks.projected:
+                logits = self.project(turn, fake, projected_seed)
+                total += self.config.projected * LOSSES["hinge"].generator(tf.zeros_like(logits), logits)
+            total = self.shared(total)
         learnt = self.learnt["generator"]
         self.generator_optimizer.apply(tape.gradient(total, learnt), learnt)
         return {"g_loss": loss}
@@ -211,11 +234,22 @@ class Step:
         """Return the logits (rows,) of cards as the discriminator sees them: augmented."""
         return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
 
+    def project(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return the projected discriminator's logits (rows, patches) of augmented cards."""
+        assert self.networks.projected
+        return self.networks.projected(self.augmented(turn, cards, AUGMENT, seed))
+
     def seen(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Augment this replica's cards as the whole batch would be."""
+        """Return this replica's cards as the discriminator sees them."""
         if self.config.augment == 0:
             return cards
-        return turn.replica.own(augment(turn.replica.placed(cards), turn.probability, seed))
+        return self.augmented(turn, cards, turn.probability, seed)
+
+    def augmented(
+        self, turn: Turn, cards: tf.Tensor, probability: float | tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Augment this replica's cards as the whole batch would be."""
+        return turn.replica.own(augment(turn.replica.placed(cards), probability, seed))
 
 
 def adam(config: Config, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:

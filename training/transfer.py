@@ -32,11 +32,13 @@ class Weights:
     generator: list[NDArray[np.float32]]
     discriminator: list[NDArray[np.float32]]
     average: list[NDArray[np.float32]]
+    projected: list[NDArray[np.float32]] | None = None  # of its heads, where there are any
 
     def give(self, networks: Networks) -> None:
-        """Set the weights of all three networks."""
+        """Set the weights of every network that there are weights of."""
         for name, network in networks.parts().items():
-            network.set_weights(getattr(self, name))
+            if (weights := getattr(self, name)) is not None:
+                network.set_weights(weights)
 
 
 def weights_of(origin: Path, config: Config) -> Weights:
@@ -60,10 +62,11 @@ def weights_of_run(run: Run, config: Config) -> Weights:
     run.restore(theirs, which="best")
     if (2 * run.config.height, 2 * run.config.width) == (config.height, config.width):
         return grown(run.folder, theirs, ours)
-    for name, network in ours.parts().items():
-        other = theirs.parts()[name]
-        refuse_other_shapes(run.folder, name, names_of(other.weights), names_of(network.weights))
-    return Weights(**{name: network.get_weights() for name, network in theirs.parts().items()})
+    shared = {name: network for name, network in theirs.parts().items() if name in ours.parts()}
+    for name, network in shared.items():
+        own = ours.parts()[name]
+        refuse_other_shapes(run.folder, name, names_of(network.weights), names_of(own.weights))
+    return Weights(**{name: network.get_weights() for name, network in shared.items()})
 
 
 def grown(origin: Path, theirs: Networks, ours: Networks) -> Weights:

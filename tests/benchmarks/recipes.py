@@ -31,6 +31,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "r3": ("r3", {}),
     "hinge-sn": ("hinge-sn", {}),
     "nano": ("nano", {}),
+    "nano, projected": ("nano", {"projected": 1.0}),
+    "nano, projected, 2e-4": ("nano", {"projected": 1.0, "learning_rate": 2e-4}),
     "nano, bfloat16": ("nano", {"precision": "bfloat16"}),
 }
 FAKES = 500

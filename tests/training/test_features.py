@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from training import dataset, features
-from training.features import CACHE, SIZE
+from training.efficientnet import SIZE
+from training.features import CACHE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features.npz"
 

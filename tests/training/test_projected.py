@@ -1,0 +1,96 @@
+"""The projected discriminator, at the smallest size that is enlarged."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import train
+from training.config import BadConfig
+from training.models import Networks
+from training.presets import configure
+from training.projected import USUAL, Projected
+from training.run import Run
+from training.sample_cards import draw_card
+from training.step import Step
+
+CONFIG = configure("smoke", 56, 40, projected=1.0)
+CARDS = np.random.default_rng(0).integers(0, 256, (4, 8, 56, 40, 3), np.uint8)
+LABELS = np.zeros((4, 8), np.int32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Networks before and after four steps: their weights, and the frozen features'."""
+    networks = Networks.build(CONFIG)
+    assert networks.projected
+    step = Step(CONFIG, networks)
+    held = networks.parts() | {"eye": networks.projected.eye}
+    before = {name: network.get_weights() for name, network in held.items()}
+    metrics = step(CARDS, LABELS, 0, 0.0)
+    return before, {name: network.get_weights() for name, network in held.items()}, metrics
+
+
+def moved(before, after):
+    return any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_heads_learn_and_features_stay(trained):
+    before, after, metrics = trained
+    assert moved(before["projected"], after["projected"])
+    assert not moved(before["eye"], after["eye"])
+    assert 0 < float(metrics["projected_loss"]) < 3  # 2 where nothing is known
+
+
+def test_the_generator_learns_from_it_and_the_discriminator_does_not_notice():
+    networks, alone = Networks.build(CONFIG), Networks.build(configure("smoke", 56, 40))
+    Step(CONFIG, networks)(CARDS[:1], LABELS[:1], 0, 0.0)
+    Step(configure("smoke", 56, 40), alone)(CARDS[:1], LABELS[:1], 0, 0.0)
+    assert moved(networks.generator.get_weights(), alone.generator.get_weights())
+    for one, other in zip(
+        networks.discriminator.get_weights(), alone.discriminator.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_two_builds_of_a_seed_are_one():
+    first, second = Projected(CONFIG), Projected(CONFIG)
+    cards = tf.random.stateless_uniform((2, 56, 40, 3), [1, 2], -1, 1)
+    np.testing.assert_array_equal(first(cards), second(cards))
+    other = Projected(configure("smoke", 56, 40, projected=1.0, seed=1))
+    assert moved(first.heads.get_weights(), other.heads.get_weights())
+    assert not moved(first.eye.get_weights(), other.eye.get_weights())
+
+
+def test_mixed_features_of_cards_have_the_size_of_one():
+    """What the constants claim: each scale counts alike in the mixture."""
+    cards = np.stack([np.asarray(draw_card(0, index).resize((40, 56))) for index in range(32)])
+    maps = Projected(CONFIG).eye(tf.cast(cards, tf.float32) / 127.5 - 1, training=False)
+    assert len(maps) == len(USUAL)
+    for features in maps:
+        assert 0.4 < float(tf.sqrt(tf.reduce_mean(features**2))) < 1.6
+
+
+def test_a_resumed_run_repeats_the_unbroken_one(tiny_run, tmp_path):
+    changes = {"projected": 1.0, "checkpoint_every": 8}
+    whole = train.start(tiny_run.data, tmp_path / "whole", "smoke", images=32, **changes)
+    train.start(tiny_run.data, tmp_path / "parts", "smoke", images=16, **changes)
+    parts = train.resume(tiny_run.data, tmp_path / "parts", images=32)
+    ends = []
+    for run in (whole, parts):
+        networks = Networks.build(run.config)
+        run.restore(networks)
+        ends.append(networks.parts())
+    assert ends[0].keys() == {"generator", "discriminator", "average", "projected"}
+    for name, network in ends[0].items():
+        assert not moved(network.get_weights(), ends[1][name].get_weights())
+
+
+def test_a_run_starts_from_one_without_it_and_the_reverse(tiny_run, tmp_path):
+    run = train.start(tiny_run.data, tmp_path / "with", "smoke", origin=tiny_run.run, images=8, projected=1.0)
+    assert Run.open(tmp_path / "with").config.projected == 1.0
+    train.start(tiny_run.data, tmp_path / "without", "smoke", origin=run.folder, images=8)
+
+
+def test_a_weight_below_zero_is_refused():
+    with pytest.raises(BadConfig, match="projected"):
+        configure("smoke", 56, 40, projected=-1.0)
