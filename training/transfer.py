@@ -60,6 +60,10 @@ def weights_of_run(run: Run, config: Config) -> Weights:
     """Read a run's best checkpoint, the newest if none was evaluated; grow it to cards twice as large."""
     theirs, ours = Networks.build(run.config), Networks.build(config)
     run.restore(theirs, which="best")
+    if config.classes and run.config.classes and config.classes != run.config.classes:
+        pairs = zip(run.config.classes, config.classes, strict=False)  # other numbers are refused below
+        renamed = ", ".join(f"{there} as {here}" for there, here in pairs if there != here)
+        tqdm.write(f"Kinds are taken over by their place, whatever their names: {renamed}.")
     if (2 * run.config.height, 2 * run.config.width) == (config.height, config.width):
         return grown(run.folder, theirs, ours)
     shared = {name: network for name, network in theirs.parts().items() if name in ours.parts()}

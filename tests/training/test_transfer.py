@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from training import train
+from training.checkpoints import Progress
 from training.config import BadConfig
 from training.models import Networks
 from training.presets import configure
@@ -123,3 +124,15 @@ def test_a_rehearsal_refuses_what_a_start_would(tiny_run, tmp_path):
         train.rehearse(tiny_run.data, "smoke", origin=tmp_path)
     with pytest.raises(BadConfig, match="--from"):
         train.rehearse(tiny_run.data, "smoke", frozen=1)
+
+
+def test_kinds_of_other_names_are_told(tmp_path, capsys):
+    config = configure("smoke", 56, 40, classes=("elves", "goblins"))
+    run = Run.create(tmp_path / "run", config, tmp_path, "")
+    networks = Networks.build(config)
+    run.save_checkpoint(Progress.at_start(config), dict(networks.parts()))
+    weights_of(run.folder, config)
+    assert "Kinds" not in capsys.readouterr().out
+    weights = weights_of(run.folder, configure("smoke", 56, 40, classes=("elves", "trolls")))
+    assert "by their place, whatever their names: goblins as trolls." in capsys.readouterr().out
+    assert equal(networks.generator, weights.generator)
