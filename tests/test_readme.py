@@ -7,6 +7,7 @@ import pytest
 
 from serving.settings import Settings
 from training.__main__ import COMMANDS
+from training.audit.rules import NAMES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -15,6 +16,11 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_readme(command):
     assert f"holofoil {command}" in README
+
+
+def test_every_fault_an_audit_knows_is_in_the_readme():
+    words = " ".join(README.split())
+    assert all(f"{id} {name}" in words for id, name in NAMES.items())
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)

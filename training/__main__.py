@@ -42,11 +42,52 @@ def prepare(
             posted networks; auto takes small cards of the pictures' own shape.
         orientation: one leaves out landscape pictures among portrait ones, or the reverse; any squashes all.
     """
-    from training.prepare import parse_size, prepare
+    from training.folder import parse_size
+    from training.prepare import prepare
 
     dataset = prepare(folder, out, *parse_size(size), orientation)
     counts = f"{len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out"
     print(f"{out}: {counts}, {dataset.size[1]}x{dataset.size[0]}.")
+
+
+def audit(
+    folder: Folder,
+    size: str = "auto",
+    preset: str = "auto",
+    orientation: Literal["one", "any"] = "one",
+    page: Path | None = None,
+    json: bool = False,
+    fix: Path | None = None,
+    crop: bool = False,
+    near: bool = False,
+) -> int:
+    """Look at every picture of a folder and say what will harm a GAN that is trained on them.
+
+    The exit code is 0 if nothing is worse than a note, 1 if something is, 2 if the folder cannot be judged.
+
+    Args:
+        folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not; nothing in it is changed.
+        size: WIDTHxHEIGHT the networks will draw, or auto, as for prepare.
+        preset: What the pictures are to be trained with, as for train; auto takes nano, or base on a GPU.
+        orientation: one finds fault with landscape among portrait, or the reverse; any does not.
+        page: HTML file to write, with pictures of everything that was found; it needs no network.
+        json: Print everything for a program, not for people.
+        fix: Folder to fill with what is fit for training, as links or copies in the same sub-folders: without
+            what cannot be read, is animated, blank or lies the other way, and with one of each copy.
+        crop: With --fix, cut wider margins down to the usual ones.
+        near: With --fix, keep one of each near copy too.
+    """
+    from training.audit.audit import audit
+    from training.audit.fix import fix as fix_folder
+    from training.audit.page import write_page
+
+    found = audit(folder, size, preset, orientation)
+    if page is not None:
+        write_page(found, page)
+    if fix is not None:
+        print(fix_folder(found, fix, crop, near), file=sys.stderr)
+    print(found.to_json() if json else found.text())
+    return found.status
 
 
 def train(
@@ -162,6 +203,7 @@ def evaluate(
 
 COMMANDS = {
     "sample-cards": sample_cards,
+    "audit": audit,
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
@@ -176,9 +218,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about a picture
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half written is cleared away
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil")
+        sys.exit(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil"))
     except (Trouble, OSError) as trouble:  # a full disk or a folder without rights is no fault of the code
-        sys.exit(f"holofoil: {trouble}")
+        print(f"holofoil: {trouble}", file=sys.stderr)
+        sys.exit(trouble.status if isinstance(trouble, Trouble) else 1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from serving.cards import FOLDER_FORMATS, FOLDER_MAX_PIXELS, BadCard, upright_size
+from training.config import BadConfig
 from training.dataset import BadDataset
+from training.presets import halvings
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+SIDES = range(8, 1025)  # of a card, in pixels
 SQUARE = 1.05  # sides that differ by less make it neither portrait nor landscape
 CELL = 8  # pixels of a card for one of the networks' lowest resolution: three halvings
 GRID = range(2, 9)  # sides of that lowest resolution
 
-Orientation = Literal["portrait", "landscape", "square"]
+Orientation = Literal["one", "any"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -36,7 +39,10 @@ class Skip:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The readable pictures of a folder, in an order that is the same everywhere."""
+    """The readable pictures of a folder, in an order that is the same everywhere.
+
+    Those in sub-folders come first: of several copies the first is kept, and there it may name a kind.
+    """
 
     folder: Path
     names: list[str]  # relative to the folder, with /
@@ -104,12 +110,16 @@ def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
     for place, folders, files in os.walk(folder, onerror=note, followlinks=True):
         entered.add(os.path.realpath(place))
         folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in entered]
-        pictures = (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES)
-        paths += [path for path in pictures if path.is_file()]
+        for path in (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES):
+            try:
+                paths += [path] if path.is_file() else []
+            except OSError as error:
+                note(error)
     if not paths:
         reasons = "".join(f" {skip.file}: {skip.reason}" for skip in closed[:10])
         raise BadDataset(f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons}")
-    return sorted(path.relative_to(folder).as_posix() for path in paths), closed
+    names = (path.relative_to(folder).as_posix() for path in paths)
+    return sorted(names, key=lambda name: ("/" not in name, name)), closed
 
 
 def size_of(path: Path) -> tuple[int, int] | BadCard:
@@ -126,16 +136,41 @@ def size_of(path: Path) -> tuple[int, int] | BadCard:
 def in_threads(do: Callable[[Item], Result], items: list[Item], title: str) -> Iterator[Result]:
     """Yield the results in the order of the items, under a progress bar, a few hundred at a time.
 
-    Pillow decodes and resizes without holding the interpreter's lock: threads are enough.
+    Pillow decodes and resizes without holding the interpreter's lock: threads are enough. There is one for
+    each processor, since each may hold a picture of 89 megapixels.
     """
-    with ThreadPoolExecutor() as pool, tqdm(total=len(items), desc=title, unit="card") as bar:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(items), desc=title, unit="card") as bar:
         for start in range(0, len(items), 512):
             for result in pool.map(do, items[start : start + 512]):
                 bar.update()
                 yield result
 
 
-def orientation(aspect: float) -> Orientation:
+def parse_size(text: str) -> tuple[int, int] | tuple[None, None]:
+    """Read WIDTHxHEIGHT; return height and width, or two times None for auto. Raises BadDataset."""
+    if text == "auto":
+        return None, None
+    try:
+        width, height = (int(side) for side in text.split("x"))
+    except ValueError:
+        raise BadDataset(f"--size {text} is neither auto nor WIDTHxHEIGHT, such as 40x56.") from None
+    refuse_size(height, width)
+    return height, width
+
+
+def refuse_size(height: int, width: int) -> None:
+    """Raise BadDataset for a card that no preset can be trained on."""
+    if height not in SIDES or width not in SIDES:
+        raise BadDataset(
+            f"{width}x{height} is no size for a card: each side must have {SIDES[0]} to {SIDES[-1]} pixels."
+        )
+    try:
+        halvings(height, width)
+    except BadConfig as bad:
+        raise BadDataset(str(bad)) from None
+
+
+def orientation(aspect: float) -> Literal["portrait", "landscape", "square"]:
     """Tell which way a picture of this width over height is turned."""
     if aspect > SQUARE:
         return "landscape"

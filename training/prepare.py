@@ -2,30 +2,26 @@
 
 import hashlib
 import json
-import os
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 from tqdm import tqdm
 
-from serving.cards import FOLDER_FORMATS, FOLDER_MAX_PIXELS, BadCard, Card, decode, fit
+from serving.cards import Card, fit
+from training.audit import rules
+from training.audit.exhibit import Exhibit, printable
+from training.audit.pictures import Look, look_at
+from training.audit.rules import ENOUGH_CARDS, FEWEST_CARDS, Aim
 from training.dataset import CARDS, MANIFEST, BadDataset, Dataset, load
-from training.folder import Pictures, Skip, in_threads, suiting_size, survey
+from training.folder import Orientation, Pictures, Skip, in_threads, refuse_size, suiting_size, survey
+from training.presets import configure, suiting
+from training.staging import staged
 
-FEWEST_CARDS = 16
-ENOUGH_CARDS = 300
-SIDES = range(8, 1025)  # of a card, in pixels
 HOLDOUT_SHARE = 0.075
 HOLDOUT_MOST = 1000
-FLAT = 2.0  # standard deviation, of 255, below which a picture is one colour and the noise of a scan
-MOST_SPREAD = 0.03  # of the pictures' aspects, as a share of their median
 NAMED = 10  # files that are named of each kind that is left out
 
 # What is said of the files left out, by their code.
@@ -35,19 +31,6 @@ LEFT_OUT = {
     "flat": "{n} show nothing but one colour.",
     "unreadable": "{n} could not be read.",
 }
-
-Orientation = Literal["one", "any"]
-
-
-def parse_size(text: str) -> tuple[int, int] | tuple[None, None]:
-    """Read WIDTHxHEIGHT; return height and width, or two times None for auto. Raises BadDataset."""
-    if text == "auto":
-        return None, None
-    try:
-        width, height = (int(side) for side in text.split("x"))
-    except ValueError:
-        raise BadDataset(f"--size {text} is neither auto nor WIDTHxHEIGHT, such as 40x56.") from None
-    return height, width
 
 
 def prepare(
@@ -61,22 +44,24 @@ def prepare(
 
     Without a size the pictures' median shape chooses one. Pictures that cannot be read, show one colour,
     repeat another or, unless orientation is "any", lie the other way than most are skipped; the manifest
-    lists them with their reason. Raises BadDataset if fewer than 16 are left, or if `out` is there already.
+    lists them with their reason. What an audit would find in the rest is told in a line each. Raises
+    BadDataset if fewer than 16 are left, for a size no preset can draw, or if `out` is there already.
     """
-    refuse_size(height, width)
+    if height is not None and width is not None:
+        refuse_size(height, width)
     if out.exists():
         raise BadDataset(f"{out} is there already. Choose another place or delete it first.")
     pictures, skipped = selected(folder, orientation)
     height, width = chosen_size(pictures) if height is None or width is None else (height, width)
-    warn(pictures, height, width)
+    aim = Aim(configure(suiting(gpu=False, hours=None), height, width))
+    tell_findings(rules.of_sizes(pictures, aim))
     with staged(out) as staging:
-        cards, useless = write_cards(pictures, staging / CARDS, height, width)
+        cards, looks, useless = write_cards(pictures, staging / CARDS, height, width)
         refuse_too_few(folder, len(cards), skipped + useless)
         shape = {"height": height, "width": width, "aspect": round(pictures.aspect, 4)}
         write_manifest(staging / MANIFEST, shape, cards, skipped + useless)
     tell(left_out(useless))
-    if len(cards) < ENOUGH_CARDS:
-        tell(f"{len(cards)} cards are few: expect near copies of them. {ENOUGH_CARDS} or more are better.")
+    tell_findings(rules.present([rules.few_cards(len(cards), aim)]) + rules.of_looks(looks))
     return load(out)
 
 
@@ -91,27 +76,6 @@ def selected(folder: Path, orientation: Orientation) -> tuple[Pictures, list[Ski
     return pictures, skipped
 
 
-@contextmanager
-def staged(out: Path) -> Generator[Path]:
-    """Lend a folder that becomes `out` if all goes well, and vanishes otherwise."""
-    staging = out.with_name(f".{out.name}.{os.getpid()}.part")
-    staging.mkdir(parents=True)
-    try:
-        yield staging
-        staging.rename(out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def refuse_size(*sides: int | None) -> None:
-    """Raise BadDataset for sides that no card has."""
-    if not all(side is None or side in SIDES for side in sides):
-        height, width = sides
-        raise BadDataset(
-            f"{width}x{height} is no size for a card: each side must have {SIDES[0]} to {SIDES[-1]} pixels."
-        )
-
-
 def chosen_size(pictures: Pictures) -> tuple[int, int]:
     """Return the height and width that suit the pictures, and say which these are."""
     height, width = suiting_size(pictures.aspect)
@@ -122,53 +86,39 @@ def chosen_size(pictures: Pictures) -> tuple[int, int]:
     return height, width
 
 
-def warn(pictures: Pictures, height: int, width: int) -> None:
-    """Say what will make the cards worse than they could be."""
-    if pictures.spread > MOST_SPREAD:
-        tell(
-            f"The pictures' shapes differ by {pictures.spread:.0%}, and all are squeezed into "
-            f"{width}x{height}. Crop them to one shape."
-        )
-    small = np.flatnonzero((pictures.sizes < (height, width)).any(axis=1))
-    if len(small):
-        smallest = small[pictures.sizes[small].prod(axis=1).argmin()]
-        tell(
-            f"{len(small)} of {len(pictures.names)} pictures are smaller than {width}x{height} and will look "
-            f"blurred, most of all {pictures.names[smallest]}. Choose a smaller --size or larger pictures."
-        )
-
-
 def write_cards(
     pictures: Pictures, place: Path, height: int, width: int
-) -> tuple[dict[str, str], list[Skip]]:
-    """Write all different cards one after another; return their names by hash, and what is left out."""
+) -> tuple[dict[str, str], list[Look], list[Skip]]:
+    """Write all different cards one after another.
+
+    Returns their names by hash, what was seen on them, and what is left out.
+    """
     names: dict[str, str] = {}
+    looks: list[Look] = []
     skipped: list[Skip] = []
 
-    def read(name: str) -> tuple[Card, str] | Skip:
-        try:
-            picture = decode((pictures.folder / name).read_bytes(), FOLDER_FORMATS, FOLDER_MAX_PIXELS)
-            card = fit(picture.card, height, width)
-            if card.std(axis=(0, 1)).max() < FLAT:
-                return Skip(name, "flat", "It shows nothing but one colour.")
-            return card, hashlib.sha256(card.tobytes()).hexdigest()
-        except BadCard as bad:
-            return Skip(name, bad.code, str(bad))
-        except OSError as error:
-            return Skip(name, "corrupt", f"The file cannot be read: {error.strerror}.")
+    def read(place: int) -> tuple[Card, str, Look] | Skip:
+        its_height, its_width = pictures.sizes[place].tolist()
+        result = look_at(pictures.folder, pictures.names[place], (its_height, its_width), reduced=False)
+        if isinstance(result, Skip):
+            return result
+        picture, look = result
+        card = fit(picture, height, width)
+        return card, hashlib.sha256(card.tobytes()).hexdigest(), look
 
     with place.open("wb") as file:
-        for name, result in zip(pictures.names, in_threads(read, pictures.names, "prepare"), strict=True):
+        for result in in_threads(read, list(range(len(pictures.names))), "prepare"):
             if isinstance(result, Skip):
                 skipped.append(result)
                 continue
-            card, content = result
+            card, content, look = result
             if content in names:
-                skipped.append(Skip(name, "copy", f"Same as {names[content]}."))
+                skipped.append(Skip(look.name, "copy", f"Same as {names[content]}."))
             else:
                 file.write(card.tobytes())
-                names[content] = name
-    return names, skipped
+                names[content] = look.name
+                looks.append(look)
+    return names, looks, skipped
 
 
 def write_manifest(place: Path, shape: dict[str, float], cards: dict[str, str], skipped: list[Skip]) -> None:
@@ -207,10 +157,16 @@ def left_out(skipped: list[Skip]) -> str:
     for kind, count in Counter(kinds).items():
         lines.append("Left out: " + LEFT_OUT[kind].format(n=f"{count:,}"))
         named = [skip for skip, its in zip(skipped, kinds, strict=True) if its == kind][:NAMED]
-        lines += [f"  {skip.file}: {skip.reason}" for skip in named]
+        lines += [f"  {printable(skip.file)}: {printable(skip.reason)}" for skip in named]
         if count > NAMED:
             lines.append(f"  and {count - NAMED:,} more")
     return "".join(f"\n{line}" for line in lines)
+
+
+def tell_findings(exhibits: Iterable[Exhibit]) -> None:
+    """Say each finding of an audit in one line."""
+    for exhibit in exhibits:
+        tell(exhibit.line)
 
 
 def tell(text: str) -> None:

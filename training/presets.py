@@ -9,12 +9,12 @@ from training.config import BadConfig, Config
 def halvings(height: int, width: int) -> int:
     """Count how often a card can be halved before its shorter side has 4 to 7 pixels, or one side is odd.
 
-    Raises BadConfig if networks would have to start from more than twice that.
+    Raises BadConfig if it cannot be halved, or if networks would have to start from more than twice that.
     """
     low, narrow, count = height, width, 0
     while min(low, narrow) > 7 and low % 2 == narrow % 2 == 0:
         low, narrow, count = low // 2, narrow // 2, count + 1
-    if min(low, narrow) > 14:
+    if count == 0 or min(low, narrow) > 14:
         raise BadConfig(
             f"{width}x{height} cannot be halved often enough: networks would start from {narrow}x{low}. "
             "Prepare the folder with sides in multiples of 8, such as 40x56."

@@ -3,3 +3,6 @@
 
 class Trouble(Exception):
     """Something the user can mend."""
+
+    status = 1
+    """The exit code of the command that ends with it."""

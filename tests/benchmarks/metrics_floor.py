@@ -18,7 +18,8 @@ from PIL import Image, ImageFilter
 from training import features
 from training.evaluate import Sample, compare
 from training.features import Cards
-from training.prepare import parse_size, prepare
+from training.folder import parse_size
+from training.prepare import prepare
 
 Harm = Callable[[Cards], Cards]
 COLUMNS = ("kid", "fid", "density", "coverage", "sliced_wasserstein_average", "ms_ssim_excess")

@@ -22,7 +22,8 @@ from serving.embedded import EmbeddedBackend
 from tests.fakes.live import live
 from training import dataset, train
 from training.export import export
-from training.prepare import parse_size, prepare
+from training.folder import parse_size
+from training.prepare import prepare
 from training.run import Run
 
 PRESETS = {"seed": "posted", "dcgan-r1": "repaired"}

@@ -23,6 +23,7 @@ def test_help_lists_every_command_without_loading_tensorflow():
     [
         (["prepare", "nowhere", "out"], "nowhere is not a folder"),
         (["prepare", ".", "out", "--size", "big"], "WIDTHxHEIGHT"),
+        (["prepare", ".", "out", "--size", "30x42"], "multiples of 8"),
         (["sample-cards", "out", "--count", "0"], "at least one card"),
         (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
         (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),

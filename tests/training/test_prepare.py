@@ -10,12 +10,15 @@ from PIL import Image
 
 from tests.fakes import pictures
 from training import dataset
+from training.config import BadConfig
 from training.dataset import BadDataset
-from training.prepare import holdout_hashes, parse_size, prepare
+from training.folder import parse_size, refuse_size
+from training.prepare import holdout_hashes, prepare
+from training.presets import configure
 
 
 def picture(number, size=(50, 70)):
-    rng = np.random.default_rng(number)
+    rng = np.random.default_rng(list(number) if isinstance(number, bytes) else number)
     return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
 
 
@@ -139,10 +142,23 @@ def test_a_picture_that_lies_there_twice_counts_once(folder, tmp_path, capsys):
     data = prepare(folder, tmp_path / "data", 56, 40)
     assert len(data.cards) == 40
     assert manifest(tmp_path / "data")["skipped"] == [
-        {"file": name, "code": "copy", "reason": "Same as 0.png."}
-        for name in ("deep/copy.png", "other-file-same-pixels.bmp")
+        {"file": name, "code": "copy", "reason": "Same as deep/copy.png."}
+        for name in ("0.png", "other-file-same-pixels.bmp")
     ]
     assert "2 show the same as another picture" in capsys.readouterr().err
+
+
+def test_a_loose_copy_does_not_take_a_card_from_its_kind(tmp_path):
+    folder = tmp_path / "cards"
+    for kind in ("elves", "goblins"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(12):
+            picture(f"{kind}{number}".encode()).save(folder / kind / f"{number}.png")
+    (folder / "best.png").write_bytes((folder / "elves" / "3.png").read_bytes())
+    prepare(folder, tmp_path / "data", 56, 40)
+    data = dataset.load(tmp_path / "data", labels="folders")
+    assert data.classes == ("elves", "goblins")
+    assert np.bincount(data.labels).tolist() == [12, 12]
 
 
 def test_one_colour_and_the_noise_of_a_scan_is_no_card(folder, tmp_path, capsys):
@@ -238,8 +254,7 @@ def test_mixed_shapes_small_pictures_and_few_of_them_are_warned_of(tmp_path, cap
     said = capsys.readouterr().err
     assert "21 cards are few" in said
     assert "shapes differ by 11%" in said
-    assert "1 of 21 pictures are smaller than 40x56" in said
-    assert "most of all stamp.png" in said
+    assert "1 of 21 pictures (4.8%) are smaller than 40x56. stamp.png." in said
 
 
 def test_a_good_folder_is_told_nothing_but_its_size(tmp_path, capsys):
@@ -249,13 +264,31 @@ def test_a_good_folder_is_told_nothing_but_its_size(tmp_path, capsys):
         picture(number, (10, 14)).save(folder / f"{number}.bmp")
     prepare(folder, tmp_path / "data", 14, 10)
     said = capsys.readouterr().err
-    assert not any(word in said for word in ("few", "differ", "smaller", "Left out"))
+    assert not any(word in said for word in ("note", "warning", "critical", "Left out"))
 
 
 @pytest.mark.parametrize("size", [(0, 0), (-8, 8), (8, 0), (7, 56), (200_000, 200_000)])
 def test_a_size_that_no_card_has_is_refused_before_a_file_is_read(tmp_path, size):
     with pytest.raises(BadDataset, match="8 to 1024 pixels"):
         prepare(tmp_path / "nothing", tmp_path / "data", *size)
+
+
+@pytest.mark.parametrize("size", [(42, 30), (13, 9), (9, 9), (76, 100), (200, 15)])
+def test_a_size_that_no_network_draws_is_refused_before_a_file_is_read(tmp_path, size):
+    with pytest.raises(BadConfig):
+        configure("nano", *size)
+    with pytest.raises(BadDataset, match=r"halved often enough.*multiples of 8"):
+        prepare(tmp_path / "nothing", tmp_path / "data", *size)
+
+
+@given(st.integers(8, 160), st.integers(8, 160))
+def test_a_size_that_is_not_refused_has_networks(height, width):
+    try:
+        refuse_size(height, width)
+    except BadDataset:
+        return
+    for preset in ("nano", "tiny", "base", "smoke"):
+        assert configure(preset, height, width).channels
 
 
 def test_linked_folders_are_read_once_even_in_a_circle(folder, tmp_path):
