@@ -1,0 +1,180 @@
+"""Symptoms of the game: one player stands still, or wins, or has no gradient to learn from."""
+
+from collections.abc import Mapping
+
+from training.doctor.finding import Finding, Severity
+from training.doctor.history import History
+
+CONFUSED = {"non_saturating": 1.386, "relativistic": 0.693, "hinge": 2.0, "posted": 0.693, "unknown": 0.693}
+"""The discriminator's loss where it cannot tell real from fake at all: (2) ln 2, or both margins."""
+
+WINNING_STEPS = 20
+WINNING_ACCURACY = 0.97
+"""Of real and of fakes; Keras' and ADA's healthy runs are right on 0.8 to 0.95 of the real ones."""
+WINNING_SHARE = 0.1
+"""Of the confused loss, for losses with a zero of their own; the posted recipe falls below it by step 60."""
+LOSING_LOSS = 4.0
+"""The generator's: the mean fake's probability of being real is below 2 %. The posted recipe passes it."""
+WON_SHARE, LOST_LOSS = 0.05, 5.0
+"""Beyond doubt."""
+RELATIVE_STEPS = 100
+RELATIVE_ACCURACY = 0.99
+RELATIVE_SHARE = 0.03
+"""A healthy relativistic run ranks all pairs right for its first hundreds of steps, at a share of 0.07 and
+more: accuracy alone says nothing there."""
+
+FOOLED_STEPS = 100
+FOOLED_SHARE = 1.15
+"""Worse than knowing nothing, for so long: the discriminator does not answer."""
+CONFUSED_STEPS = 500
+CONFUSED_SHARE = 0.03
+"""Around 1; R3GAN's authors and our own runs stay well below a share of 0.9."""
+
+DEAD_GRADIENT = 1e-6
+EXPLODED_GRADIENT = 100.0
+"""Norm of all of a network's gradient; from ganhacks, item 10."""
+GRADIENT_STEPS = 20
+
+
+def still(heard: History) -> Finding | None:
+    """D1: a network whose weights do not move by one bit. Signals: d_moved, g_moved."""
+    moved = {
+        name: heard.last(signal) for name, signal in (("discriminator", "d_moved"), ("generator", "g_moved"))
+    }
+    frozen = [name for name, amount in moved.items() if amount == 0]
+    if not frozen:
+        return None
+    return Finding(
+        "D1",
+        "network stands still",
+        Severity.CRITICAL,
+        f"The weights of the {' and the '.join(frozen)} do not change.",
+        f"relative change since the last line: {numbers(moved)}",
+        "Its optimizer is given no variables or a learning rate of 0; in Keras 3 `trainable = False` before "
+        "the first training step does that, whatever the model was compiled with.",
+        "Hand each optimizer its own network's trainable_variables in a step of your own; do not set "
+        "`trainable` on a stacked model.",
+        heard.where,
+    )
+
+
+def domination(heard: History) -> Finding | None:
+    """D2: the discriminator tells all real cards and fakes apart with certainty (Arjovsky and Bottou 2017).
+
+    Signals: d_loss, g_loss; the accuracies where they are known. Relativistic logits have no zero, so there
+    the share of pairs that are ranked right counts.
+    """
+    steps = RELATIVE_STEPS if heard.facts.relative else WINNING_STEPS
+    d_loss, g_loss = heard.recent("d_loss", steps, 3), heard.recent("g_loss", steps, 3)
+    if not d_loss or not g_loss:
+        return None
+    losses = {"d_loss": middle(d_loss), "g_loss": middle(g_loss)}
+    share = losses["d_loss"] / CONFUSED[heard.facts.loss]
+    names = ["relativistic_accuracy"] if heard.facts.relative else ["real_accuracy", "fake_accuracy"]
+    accuracies = {name: mean(values) for name in names if (values := heard.recent(name, steps, 3))}
+    if heard.facts.relative:
+        wins = share < RELATIVE_SHARE and min(accuracies.values(), default=1.0) > RELATIVE_ACCURACY
+        beyond_doubt = wins
+    else:
+        sure = min(accuracies.values(), default=1.0) > WINNING_ACCURACY
+        losing = heard.facts.loss == "hinge" or losses["g_loss"] > LOSING_LOSS
+        wins = sure and losing and share < WINNING_SHARE
+        beyond_doubt = wins and share < WON_SHARE and losses["g_loss"] > LOST_LOSS
+    if not wins:
+        return None
+    return Finding(
+        "D2",
+        "domination",
+        Severity.CRITICAL if beyond_doubt else Severity.WARNING,
+        "The discriminator tells all real cards and fakes apart with certainty, and the generator learns "
+        "nothing from it.",
+        f"over the last {steps} steps: {numbers(losses | accuracies)}",
+        "Without a bound on its slopes a perfect discriminator exists, and its gradient is noise to the "
+        "generator; how many weights it has does not matter.",
+        "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), augment what it sees, real and "
+        "fake alike; do not slow it down or train it less.",
+        heard.where,
+    )
+
+
+def too_weak(heard: History) -> Finding | None:
+    """D3: the discriminator is fooled, or knows nothing, for long. Signals: d_loss, accuracies."""
+    losses = heard.recent("d_loss", FOOLED_STEPS, 3)
+    if not losses:
+        return None
+    chance = CONFUSED[heard.facts.loss]
+    share = mean(losses) / chance
+    fooled = heard.facts.loss != "unknown" and share > FOOLED_SHARE
+    long = heard.recent("d_loss", CONFUSED_STEPS, 5)
+    confused = bool(long) and all(abs(loss / chance - 1) < CONFUSED_SHARE for loss in long)
+    if not fooled and not confused:
+        return None
+    return Finding(
+        "D3",
+        "discriminator too weak",
+        Severity.WARNING,
+        "The discriminator is worse than one that knows nothing."
+        if fooled
+        else "The discriminator cannot tell real cards from fakes.",
+        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing",
+        "What the generator follows is then noise; a penalty or a learning rate holds the discriminator "
+        "back, its labels are exchanged, or it is not trained at all.",
+        "Check that its weights move and that real cards are labelled 1; then raise its learning rate or "
+        "widen it, and halve gamma.",
+        heard.where,
+    )
+
+
+def broken(heard: History) -> Finding | None:
+    """D4: a loss or a gradient is no number any more. Signals: all."""
+    if not heard.broken:
+        return None
+    return Finding(
+        "D4",
+        "no numbers",
+        Severity.CRITICAL,
+        f"{', '.join(heard.broken)} stopped being a number.",
+        f"nan or infinite at {heard.where}",
+        "A step was too long, or a number too large for its type; every weight it touches is lost.",
+        "Go back to the last good checkpoint with half the learning rate; if it comes again, compute in "
+        "float32 and take logits into the loss.",
+        heard.where,
+    )
+
+
+def gradient(heard: History) -> Finding | None:
+    """D4: the generator's gradient is dead, or explodes. Signals: g_gradient, d_gradient."""
+    for signal, network in (("g_gradient", "generator"), ("d_gradient", "discriminator")):
+        norms = heard.recent(signal, GRADIENT_STEPS, 3)
+        if norms and (middle(norms) > EXPLODED_GRADIENT or max(norms) < DEAD_GRADIENT):
+            dead = max(norms) < DEAD_GRADIENT
+            return Finding(
+                "D4",
+                "dead gradient" if dead else "exploding gradient",
+                Severity.CRITICAL,
+                f"The {network}'s gradient {'is gone' if dead else 'explodes'}.",
+                f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
+                "A saturated sigmoid or tanh passes nothing on."
+                if dead
+                else "The discriminator's slopes are not bounded, or the learning rate is too high.",
+                "Take logits into the loss and start from smaller weights."
+                if dead
+                else "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
+                heard.where,
+            )
+    return None
+
+
+def mean(values: list[float]) -> float:
+    """Return the mean of one or more values."""
+    return sum(values) / len(values)
+
+
+def middle(values: list[float]) -> float:
+    """Return the median of one or more values: one odd step does not move it."""
+    return sorted(values)[len(values) // 2]
+
+
+def numbers(named: Mapping[str, float | None]) -> str:
+    """Write numbers with their names."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in named.items() if value is not None)

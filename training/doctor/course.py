@@ -1,0 +1,65 @@
+"""Symptoms in a run's course: it no longer gains, it falls back, it waits for cards."""
+
+from training.doctor.balance import mean
+from training.doctor.finding import Finding, Severity
+from training.doctor.history import History
+
+PATIENCE = 5
+"""Evaluations without a gain."""
+FELL_BACK = 2.0
+"""Times the best KID that the newest ones are."""
+NOISE = 5.0
+"""Of KID x1000 among 500 cards: what is below it cannot be told apart."""
+WAIT, WAIT_STEPS = 0.1, 50
+"""Share of the time for which the device waits for cards."""
+
+
+def fallen_back(heard: History) -> Finding | None:
+    """D10: the cards are far worse than they were. Signal: kid."""
+    kids, best = heard.recent("kid", 0, 2), heard.lowest.get("kid")
+    if not kids or not best or min(kids) < FELL_BACK * max(best.value, NOISE):
+        return None
+    return Finding(
+        "D10",
+        "diverged",
+        Severity.CRITICAL,
+        "The generated cards are far worse than they were.",
+        f"KID {kids[-1]:.0f}, at step {best.step:,.0f} it was {best.value:.0f}",
+        "The game has left its balance; it seldom comes back by itself.",
+        "Go back to the best checkpoint with half the learning rate.",
+        heard.where,
+    )
+
+
+def plateau(heard: History) -> Finding | None:
+    """D10: no evaluation was better for long. Signal: kid."""
+    kids, best = heard.recent("kid", 0, PATIENCE), heard.lowest.get("kid")
+    if not kids or not best or best.value in kids:
+        return None
+    return Finding(
+        "D10",
+        "plateau",
+        Severity.NOTE,
+        f"{PATIENCE} evaluations brought no better cards.",
+        f"best KID {best.value:.0f} at step {best.step:,.0f}, now {kids[-1]:.0f}",
+        "What this recipe learns from these cards it has learnt, or the learning rate is too high to settle.",
+        "Stop here; the best checkpoint is kept. Or end the run with a falling learning rate.",
+        heard.where,
+    )
+
+
+def slow_input(heard: History) -> Finding | None:
+    """D14: the device waits for cards. Signal: input_wait."""
+    waits = heard.recent("input_wait", WAIT_STEPS, 3)
+    if not waits or mean(waits) < WAIT:
+        return None
+    return Finding(
+        "D14",
+        "waiting for cards",
+        Severity.WARNING,
+        "The device waits for cards.",
+        f"{mean(waits):.0%} of the time over the last {WAIT_STEPS} steps",
+        "Reading or decoding is slower than training.",
+        "Put the dataset on a local disk, hold it in memory, or decode once and keep the pixels.",
+        heard.where,
+    )

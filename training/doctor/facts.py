@@ -1,0 +1,24 @@
+"""What a doctor knows of a run before the first line of its log."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training.config import LossName
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run's circumstances; what is not known is None, and rules that need it are silent."""
+
+    loss: LossName | Literal["unknown"] = "unknown"
+    batch: int | None = None
+    training_cards: int | None = None
+    held_out_cards: int | None = None
+    r1: float | None = None  # gamma of the gradient penalty; 0 where there is none
+    bounded: bool | None = None  # spectral norm holds the discriminator's slopes
+    augmented: bool | None = None  # with any probability, fixed or adaptive
+
+    @property
+    def relative(self) -> bool:
+        """Tell whether logits have no zero of their own: only differences between real and fake count."""
+        return self.loss == "relativistic"

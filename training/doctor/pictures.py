@@ -1,0 +1,151 @@
+"""Symptoms in the pictures: their range, their variety, and what augmentation or the network leaves on them."""
+
+from training.doctor.balance import numbers
+from training.doctor.finding import Finding, Severity
+from training.doctor.history import History
+
+EDGE = 1.05
+"""Real pixels beyond this are not in [-1, 1], the range of tanh."""
+DARK, LIGHT = -0.1, 0.5
+"""No real pixel below the one, but some above the other: the pictures are in [0, 1]."""
+FLAT = 0.02
+"""Spread of the real pixels below which the pictures are blank."""
+FAINT, FAINT_STEPS = 0.1, 300
+"""Contrast of the fakes in terms of the real cards', after so many steps."""
+
+YOUNG_STEPS = 500
+"""Before it, variety is still growing from none."""
+SAME, ALL_SAME = 0.5, 0.25
+"""How much fakes differ from each other at each pixel, in terms of how much real cards do."""
+ALIKE, ALL_ALIKE = 0.1, 0.2
+"""MS-SSIM between fakes above that between real cards: templates make the latter high, so only this counts."""
+FIXED = 0.1
+"""The same as SAME for the place where it is least: a part of the card that is always the same."""
+
+LEAK, LEAK_PROBABILITY = 2.0, 0.6
+"""What is this many times as frequent in fakes as in real cards has leaked, if augmentation is that likely."""
+GRID = 3.0
+"""Power of the finest wave in fakes in terms of the real cards'; up to 1.5 is usual (Odena 2016)."""
+
+
+def wrong_range(heard: History) -> Finding | None:
+    """D0: real cards are not in the range that the generator draws in. Signals: real_low, real_high."""
+    low, high = heard.last("real_low"), heard.last("real_high")
+    if low is None or high is None:
+        return None
+    outside = low < -EDGE or high > EDGE
+    if not outside and not (low > DARK and high > LIGHT):
+        return None
+    return Finding(
+        "D0",
+        "range mismatch",
+        Severity.CRITICAL,
+        f"Real cards lie in [{low:.3g}, {high:.3g}]; the generator draws in [-1, 1].",
+        f"lowest and highest real pixel: {low:.3g}, {high:.3g}",
+        "A single mean tells them from fakes: the discriminator is right from the first step.",
+        "cards = cards.astype('float32') / 127.5 - 1  # of 0 to 255",
+        heard.where,
+    )
+
+
+def flat(heard: History) -> Finding | None:
+    """D0: blank pictures, real or generated. Signals: real_spread, fake_spread."""
+    real, fake = heard.last("real_spread"), heard.last("fake_spread")
+    if real is None or fake is None:
+        return None
+    blank = real < FLAT
+    if not blank and not (heard.step >= FAINT_STEPS and fake < FAINT * real):
+        return None
+    return Finding(
+        "D0",
+        "flat pictures",
+        Severity.CRITICAL,
+        f"{'Real' if blank else 'Generated'} cards are blank.",
+        f"spread of the pixels of real cards {real:.3g}, of fakes {fake:.3g}",
+        "There is nothing to learn from them." if blank else "The generator's signal dies on its way.",
+        "Look at the prepared cards." if blank else "Normalise after every layer but the last, or none.",
+        heard.where,
+    )
+
+
+def collapse(heard: History) -> Finding | None:
+    """D7: fakes resemble each other more than real cards do. Signals: variety, similarity."""
+    variety, similarity = (heard.recent(name, 0, 2) for name in ("variety", "similarity"))
+    if heard.step < YOUNG_STEPS or not (variety or similarity):
+        return None
+    widest, least_alike = max(variety or [1.0]), min(similarity or [0.0])
+    if widest >= SAME and least_alike <= ALIKE:
+        return None
+    shown = {
+        "variety": widest if variety else None,
+        "MS-SSIM above real": least_alike if similarity else None,
+    }
+    return Finding(
+        "D7",
+        "mode collapse",
+        Severity.CRITICAL if widest < ALL_SAME or least_alike > ALL_ALIKE else Severity.WARNING,
+        "The generator draws few different cards.",
+        f"{numbers(shown)}; a variety of 1 is that of real cards",
+        "A few cards that fool the discriminator are enough for it.",
+        "Go back to the best checkpoint and raise gamma; take a larger batch; look for copies among the cards.",
+        heard.where,
+    )
+
+
+def partial_collapse(heard: History) -> Finding | None:
+    """D8: a part of the card is the same on all fakes, though not on real cards. Signal: least_variety."""
+    least, variety = (heard.recent(name, 0, 2) for name in ("least_variety", "variety"))
+    if heard.step < YOUNG_STEPS or not least or not variety or max(least) >= FIXED or max(variety) < SAME:
+        return None
+    return Finding(
+        "D8",
+        "partial collapse",
+        Severity.WARNING,
+        "A part of the card is drawn the same every time.",
+        f"there fakes vary {max(least):.0%} as much as real cards; on the whole card {max(variety):.0%}",
+        "The noise no longer reaches that part.",
+        "Go back to an earlier checkpoint, raise gamma, or take more noise (noise_size).",
+        heard.where,
+    )
+
+
+def leak(heard: History) -> Finding | None:
+    """D11: the generator draws the augmentations (Karras 2020). Signals: leak_*, augment."""
+    if (heard.last("augment") or 0) <= LEAK_PROBABILITY:
+        return None
+    looks = {name: heard.recent(name, 0, 2) for name in heard.signals if name.startswith("leak_")}
+    leaked = {
+        name.removeprefix("leak_").replace("_", " "): ratios[-1]
+        for name, ratios in looks.items()
+        if ratios and min(ratios) > LEAK
+    }
+    if not leaked:
+        return None
+    return Finding(
+        "D11",
+        "augmentation leaks",
+        Severity.WARNING,
+        "The generated cards show the augmentations.",
+        f"times as frequent or varied as in real cards: {numbers({**leaked})}; "
+        f"probability {heard.last('augment'):.2f}",
+        "Where most of what the discriminator sees is augmented, what is not looks odd to it.",
+        "Fix a lower probability: --augment 0.4",
+        heard.where,
+    )
+
+
+def checkerboard(heard: History) -> Finding | None:
+    """D12: a grid of single pixels on the fakes (Odena 2016). Signal: nyquist."""
+    powers = heard.recent("nyquist", 0, 2)
+    if heard.step < YOUNG_STEPS or not powers or min(powers) < GRID:
+        return None
+    return Finding(
+        "D12",
+        "checkerboard",
+        Severity.WARNING,
+        "The fakes carry a grid of single pixels.",
+        f"{powers[-1]:.1f} times the real cards' power in the finest wave",
+        "Transposed convolutions whose kernel is no multiple of the stride cover pixels unevenly.",
+        "Upsample by nearest neighbours before a 3x3 convolution, or take 4x4 kernels at stride 2.",
+        heard.where,
+    )

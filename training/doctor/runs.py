@@ -1,0 +1,80 @@
+"""The doctor of a run's folder, finished, broken off or still being written: what its log shows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.config import Config, from_json
+from training.doctor.doctor import Doctor
+from training.doctor.facts import Facts
+from training.doctor.finding import Finding
+from training.trouble import Trouble
+
+
+class BadLog(Trouble):
+    """The folder holds no run that can be examined; the message says what is missing."""
+
+
+def examine(run: Path) -> list[Finding]:
+    """Return what a run's log shows, in the order it was shown. Raises BadLog."""
+    doctor = Doctor(facts_of_run(run))
+    return [finding for line in lines(run / "metrics.jsonl") for finding in doctor.hear(line)]
+
+
+def facts_of_run(run: Path) -> Facts:
+    """Return what config.json and data.json tell. Raises BadLog."""
+    try:
+        config = from_json((run / "config.json").read_text())
+    except OSError:
+        raise BadLog(f"{run} holds no run: config.json cannot be read.") from None
+    except (ValueError, TypeError) as error:
+        raise BadLog(f"{run / 'config.json'} is damaged ({error}).") from None
+    return facts_of(config, *counts(run))
+
+
+def facts_of(config: Config, training_cards: int | None = None, held_out_cards: int | None = None) -> Facts:
+    """Return what a configuration says beforehand."""
+    return Facts(
+        loss=config.loss,
+        batch=config.batch,
+        training_cards=training_cards,
+        held_out_cards=held_out_cards,
+        r1=config.r1,
+        bounded=config.spectral_norm,
+        augmented=config.augment != 0,
+    )
+
+
+def counts(run: Path) -> tuple[int | None, int | None]:
+    """Return how many cards a run trains on and holds out, if it wrote that down."""
+    try:
+        source = json.loads((run / "data.json").read_text())
+        return source.get("training_cards"), source.get("held_out_cards")
+    except (OSError, ValueError, AttributeError):
+        return None, None
+
+
+def lines(log: Path) -> Iterator[dict[str, float]]:
+    """Yield the lines of a metrics.jsonl one by one; those that cannot be read, the last of a run that goes on
+    among them, are passed over. Raises BadLog if there is no file.
+    """
+    try:
+        with log.open(errors="replace") as file:
+            for text in file:
+                if (line := parsed(text)) is not None:
+                    yield line
+    except OSError as error:
+        raise BadLog(
+            f"{log} cannot be read ({error.strerror}). A run writes it with its first step."
+        ) from None
+
+
+def parsed(text: str) -> dict[str, float] | None:
+    """Return the numbers of one line; None if it is no JSON object."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(line, dict):
+        return None
+    return {name: value for name, value in line.items() if isinstance(value, int | float)}
