@@ -1,4 +1,4 @@
-"""Symptoms in the pictures: their range, their variety, and what augmentation or the network leaves on them."""
+"""Symptoms in the pictures: range, variety, and what augmentation or the network leaves on them."""
 
 from training.doctor.balance import numbers
 from training.doctor.finding import Finding, Severity
@@ -18,12 +18,12 @@ YOUNG_STEPS = 500
 SAME, ALL_SAME = 0.5, 0.25
 """How much fakes differ from each other at each pixel, in terms of how much real cards do."""
 ALIKE, ALL_ALIKE = 0.1, 0.2
-"""MS-SSIM between fakes above that between real cards: templates make the latter high, so only this counts."""
+"""MS-SSIM between fakes above that between real cards; a template makes both high, so the rest counts."""
 FIXED = 0.1
 """The same as SAME for the place where it is least: a part of the card that is always the same."""
 
 LEAK, LEAK_PROBABILITY = 2.0, 0.6
-"""What is this many times as frequent in fakes as in real cards has leaked, if augmentation is that likely."""
+"""What is this many times as frequent in fakes as in real cards has leaked, with augmentation that likely."""
 GRID = 3.0
 """Power of the finest wave in fakes in terms of the real cards'; up to 1.5 is usual (Odena 2016)."""
 
@@ -87,7 +87,7 @@ def collapse(heard: History) -> Finding | None:
         "The generator draws few different cards.",
         f"{numbers(shown)}; a variety of 1 is that of real cards",
         "A few cards that fool the discriminator are enough for it.",
-        "Go back to the best checkpoint and raise gamma; take a larger batch; look for copies among the cards.",
+        "Go back to the best checkpoint and raise gamma; take a larger batch; look for copies in the folder.",
         heard.where,
     )
 

@@ -55,8 +55,9 @@ def counts(run: Path) -> tuple[int | None, int | None]:
 
 
 def lines(log: Path) -> Iterator[dict[str, float]]:
-    """Yield the lines of a metrics.jsonl one by one; those that cannot be read, the last of a run that goes on
-    among them, are passed over. Raises BadLog if there is no file.
+    """Yield the lines of a metrics.jsonl one by one. Raises BadLog if there is no file.
+
+    Lines that cannot be read are passed over: the last of a run that goes on may be half written.
     """
     try:
         with log.open(errors="replace") as file:
