@@ -7,7 +7,7 @@ another name, brought to the disk, and renamed: whoever looks finds it whole or 
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -44,6 +44,10 @@ class Progress:
     """What the weights were trained with, so that a change of config.json is noticed."""
     best_step: int | None = None
     best_kid: float | None = None
+    strength: float = 1.0
+    """Of the gradient penalties, a factor of what the configuration says, as the doctor left it."""
+    treated: dict[str, int] = field(default_factory=dict)
+    """By the name of a trouble, the step of its last treatment."""
 
     @classmethod
     def at_start(cls, config: Config) -> Self:

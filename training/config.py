@@ -9,6 +9,9 @@ from training.trouble import Trouble
 NetworksName = Literal["dcgan", "residual", "posted"]
 LossName = Literal["non_saturating", "relativistic", "hinge", "posted"]
 
+DoctorName = Literal["off", "watch", "act"]
+TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]
+
 
 class BadConfig(Trouble):
     """These numbers cannot be trained with; the message says which and why."""
@@ -77,6 +80,10 @@ class Config:
     images: int
     """Real images to show before the run is over."""
     seed: int = 0
+    doctor: DoctorName = "act"
+    """Whether the run's troubles are named (watch) and, where that can be done, treated (act)."""
+    without: tuple[TreatmentName, ...] = ()
+    """Treatments that are not to be tried."""
     sample_every: int = 10_000
     """Images between two sample grids."""
     checkpoint_every: int = 10_000

@@ -6,44 +6,46 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training import devices
 from training.checkpoints import Progress
-from training.config import Config
+from training.checkup import LOOKED_AT, Checkup
+from training.config import Config, TreatmentName
 from training.controller import next_probability
 from training.cost import pace
 from training.dataset import Dataset
+from training.doctor.bedside import Bedside
 from training.feed import Feed
-from training.leaks import leaking, leaks
 from training.models import Networks, draw
-from training.run import Run
+from training.run import GoBack, Run, Setback
 from training.schedule import due, next_due, slowed, steps_of
 from training.steering import Steering
 from training.step import METRICS, Metrics, Step
 from training.transfer import Weights
-from training.trouble import Trouble
+from training.vitals import Movement
 
 SAMPLES = 60  # cards in a grid
 JUDGED = 500  # generated cards in an evaluation
 CHUNK = 50  # of them drawn at a time
-LEAKY = 0.6  # probability of an augmentation above which it is looked for
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
 STEER_EVERY = 2_000  # images between two looks at what the discriminator learns by heart
+CHECKUP_EVERY = 4_000  # images between two looks of the doctor at generated cards
 
 Judge = Callable[[NDArray[np.uint8]], dict[str, float]]
 """Measures generated cards (n, height, width, 3); of its numbers "kid", lower is better, names the best."""
 
 
-class Diverged(Trouble):
+class Diverged(GoBack):
     """A loss or a weight is no longer a number; the last checkpoint is from before."""
 
     def __init__(self, images: int, broken: str) -> None:
-        super().__init__(f"{broken} stopped being a number by image {images:,}")
-        self.images, self.broken = images, broken
+        super().__init__(f"{broken} stopped being a number by image {images:,}", Setback(images, broken))
 
 
 class Loop:
@@ -69,14 +71,22 @@ class Loop:
         self.state = self.networks.parts() | self.step.optimizers()
         self.last = steps_of(config)
         self.steps_per_call = config.steps_per_call or 1
+        examined = CHECKUP_EVERY if config.doctor != "off" else 0
         self.calendar = {
             "log": max(LOG_EVERY, self.steps_per_call) * config.batch,
-            "steer": STEER_EVERY if config.augment == "adaptive" else 0,
+            "steer": STEER_EVERY if config.augment == "adaptive" else examined,
+            "examine": examined,
             "evaluate": config.evaluate_every,  # on every host, so that all take blocks of one length
             "checkpoint": config.checkpoint_every,
             "sample": config.sample_every,
         }
         self.progress = self.begin(weights)
+        self.moved = Movement(self.networks)
+        self.examination: Checkup | None = None  # made when it is first due
+        # Of several hosts one examines pictures, and all must stay alike: there the doctor only watches.
+        tended = config if devices.hosts() <= 1 else replace(config, without=get_args(TreatmentName))
+        self.bedside = Bedside(tended, run, len(cards.train), len(cards.holdout))
+        self.stopped = False
         logged = max(LOG_EVERY, self.steps_per_call)
         self.told = (self.progress.step // logged + 2) * logged
         """The step after which the pace is told, one that is logged: the first ones compile."""
@@ -107,16 +117,20 @@ class Loop:
             window = Window(feed)
             while (before := self.progress.step) < self.last:
                 steps = self.block()
-                window.add(self.step(*feed.take(steps), before, self.progress.probability), steps)
+                progress = self.progress
+                metrics = self.step(*feed.take(steps), before, progress.probability, progress.strength)
+                window.add(metrics, steps)
                 self.progress = replace(self.progress, step=before + steps)
                 bar.update(steps * config.batch)
                 stop = stopped()
                 if passed := self.passed(before, stop):
-                    line = window.line(self.images, config.batch)
-                    bar.set_postfix_str(summary(line))
+                    line = window.line(config.batch)
                     self.tell_pace(before, line)
                     self.attend(passed, line)
+                    bar.set_postfix_str(f"{summary(line)} {self.bedside.doctor.status()}")
                     window = Window(feed)
+                if self.stopped:
+                    return
                 if stop:
                     tqdm.write(f"Stopped at {self.images:,} images with a checkpoint. Go on: --resume")
                     return
@@ -146,13 +160,20 @@ class Loop:
         return passed | ({"log"} if before == 0 else set()) | ({"checkpoint"} if stop else set())
 
     def attend(self, passed: set[str], line: dict[str, float]) -> None:
-        """Do what is due, and log it."""
+        """Do what is due, log it, and have the doctor hear it. Raises GoBack."""
+        line = {"step": self.progress.step, "images": self.images} | line
+        self.refuse_broken(line)
         if "steer" in passed:
             line |= self.steer()
+        if "log" in passed:
+            line |= self.moved()
+        if "examine" in passed and self.run.writes:
+            line |= self.examine()
         if "evaluate" in passed and self.judge:
             line |= self.evaluate()
-        self.run.log({"step": self.progress.step, "images": self.images} | line)
-        if "checkpoint" in passed or self.progress.best_step == self.progress.step:
+        self.run.log(line)
+        self.listen(line)
+        if "checkpoint" in passed or self.stopped or self.progress.best_step == self.progress.step:
             self.refuse_broken_weights()
             self.run.save_checkpoint(self.progress, self.state)
         if "sample" in passed:
@@ -160,12 +181,26 @@ class Loop:
             self.run.save_sample(self.images, self.draw(noise))
 
     def steer(self) -> dict[str, float]:
-        """Move the probability of augmentation by what the discriminator knows by heart."""
+        """Look at what the discriminator knows by heart, and move the probability of augmentation by it."""
         probability = self.progress.probability
-        r_v = self.steering.look(self.progress.step, probability)
-        between = max(STEER_EVERY, self.config.batch)
-        self.progress = replace(self.progress, probability=next_probability(probability, r_v, between))
-        return {"r_v": r_v, "augment": self.progress.probability}
+        looked = self.steering.look(self.progress.step, probability)
+        if self.config.augment == "adaptive":
+            between = max(STEER_EVERY, self.config.batch)
+            probability = next_probability(probability, looked["r_v"], between)
+            self.progress = replace(self.progress, probability=probability)
+        return looked | {"augment": probability}
+
+    def examine(self) -> dict[str, float]:
+        """Have the averaged generator's cards looked at, always of the same noise."""
+        if self.examination is None:
+            self.examination = Checkup.of(self.cards)
+        noise = tf.random.stateless_normal((LOOKED_AT, self.config.noise_size), [self.config.seed, 4])
+        return self.examination(self.draw(noise))
+
+    def listen(self, line: dict[str, float]) -> None:
+        """Tell the doctor, and do as it says. Raises GoBack."""
+        if self.config.doctor != "off":
+            self.progress, self.stopped = self.bedside.hear(line, self.progress)
 
     def evaluate(self) -> dict[str, float]:
         """Have the averaged generator's cards judged, always of the same noise; remember the best."""
@@ -177,23 +212,18 @@ class Loop:
         fakes = np.concatenate([draw(self.networks.average, *part) for part in parts])
         findings = self.judge(fakes)
         self.progress = self.progress.judged(findings["kid"])
-        return findings | self.leaks(fakes)
-
-    def leaks(self, fakes: NDArray[np.uint8]) -> dict[str, float]:
-        """Look for the augmentations in generated cards; say so where there are enough of them to leak."""
-        # Drawn, since the first cards may all be of one sub-folder.
-        rows = np.random.default_rng(0).permutation(self.cards.train)[:JUDGED]
-        ratios = leaks(fakes, self.cards.cards[rows])
-        if self.progress.probability > LEAKY and (leaked := leaking(ratios)):
-            tqdm.write(
-                f"By image {self.images:,} the generated cards show the augmentations: {', '.join(leaked)}. "
-                f"Each has probability {self.progress.probability:.2f}: fix a lower one with --augment."
-            )
-        return {f"leak_{name}": ratio for name, ratio in ratios.items()}
+        return findings
 
     def draw(self, noise: tf.Tensor) -> NDArray[np.uint8]:
         """Draw cards (n, height, width, 3) with the averaged generator, of each kind in turn."""
         return draw(self.networks.average, noise, tf.range(len(noise)) % max(1, len(self.config.classes)))
+
+    def refuse_broken(self, line: dict[str, float]) -> None:
+        """Raise Diverged if a metric is no number, and have the doctor know."""
+        broken = [name for name, value in line.items() if not math.isfinite(value)]
+        if broken:
+            self.listen(line)
+            raise Diverged(self.images, ", ".join(broken))
 
     def refuse_broken_weights(self) -> None:
         """Raise Diverged if a weight is no number, though the losses before it were."""
@@ -219,12 +249,9 @@ class Window:
         self.steps += steps
         self.total = {name: self.total[name] + steps * metrics[name] for name in METRICS}
 
-    def line(self, images: int, batch: int) -> dict[str, float]:
-        """Return what to log. Raises Diverged if a metric is no number."""
+    def line(self, batch: int) -> dict[str, float]:
+        """Return what to log."""
         means = {name: float(total) / self.steps for name, total in self.total.items()}
-        broken = [name for name, value in means.items() if not math.isfinite(value)]
-        if broken:
-            raise Diverged(images, ", ".join(broken))
         seconds = time.perf_counter() - self.started
         return means | {
             "images_per_second": round(self.steps * batch / seconds, 2),

@@ -1,9 +1,9 @@
-"""A run's folder: config.json, data.json, metrics.jsonl, setbacks.json, samples/ and checkpoints/."""
+"""A run's folder: its configuration, what it logs, samples/ and checkpoints/."""
 
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,14 +33,33 @@ class Source:
 
 @dataclass(frozen=True)
 class Setback:
-    """A loss that stopped being a number, after which the run went back with half the learning rate."""
+    """Why a run went back to a checkpoint, and on with half the learning rate."""
 
     images: int
-    broken: str
+    broken: str  # what stopped being a number, or what else was wrong
+
+
+SETBACKS = 3  # times that a run goes back and on
+
+
+class GoBack(Trouble):
+    """The newest checkpoint is better than where the run stands."""
+
+    def __init__(self, told: str, setback: Setback) -> None:
+        super().__init__(told)
+        self.setback = setback
 
 
 # What a resumed run may change: when it ends, and how often it tells of itself.
-MOVABLE = {"images", "sample_every", "checkpoint_every", "evaluate_every", "steps_per_call"}
+MOVABLE = {
+    "images",
+    "sample_every",
+    "checkpoint_every",
+    "evaluate_every",
+    "steps_per_call",
+    "doctor",
+    "without",
+}
 
 
 class Run:
@@ -50,6 +69,7 @@ class Run:
         self.folder = folder
         self.writes = writes  # of several hosts one does
         self.metrics = folder / "metrics.jsonl"
+        self.findings = folder / "findings.jsonl"
         self.samples = folder / "samples"
         self.checkpoints = Checkpoints(folder / "checkpoints")
 
@@ -119,17 +139,30 @@ class Run:
 
     def log(self, metrics: dict[str, float]) -> None:
         """Append one line to metrics.jsonl. Raises BadRun where the disk does not take it."""
+        self.append(self.metrics, metrics)
+
+    def tell(self, finding: Mapping[str, object]) -> None:
+        """Append one line to findings.jsonl. Raises BadRun where the disk does not take it."""
+        self.append(self.findings, {**finding, "setbacks": len(self.setbacks)})
+
+    def append(self, log: Path, line: Mapping[str, object]) -> None:
+        """Append one line of JSON to a file."""
         if not self.writes:
             return
-        with refusal_told(self.metrics), self.metrics.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+        with refusal_told(log), log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl that a resumed run will write again, or that were cut short."""
-        if self.writes and self.metrics.exists():
-            lines = self.metrics.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if step_of(line) <= step]
-            replace_text(self.metrics, "".join(kept))
+        """Drop the lines that a resumed run will write again, or that were cut short.
+
+        What was found before the run went back stays: it says why.
+        """
+        setbacks = len(self.setbacks)
+        for log in (self.metrics, self.findings):
+            if self.writes and log.exists():
+                lines = log.read_text().splitlines(keepends=True)
+                kept = [line for line in lines if place(line, setbacks) <= step]
+                replace_text(log, "".join(kept))
 
     def save_sample(self, images: int, cards: NDArray[np.uint8]) -> None:
         """Write one grid of cards, named by how many images the run has seen, whole or not at all.
@@ -205,10 +238,11 @@ def refusal_told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def step_of(line: str) -> float:
-    """Return the step of a line of metrics; a line that cannot be read comes after all others."""
+def place(line: str, setbacks: int) -> float:
+    """Return a line's step: before all if the run has gone back since, after all if it cannot be read."""
     try:
-        return json.loads(line)["step"]
+        told = json.loads(line)
+        return told["step"] if told.get("setbacks", setbacks) == setbacks else -math.inf
     except (ValueError, KeyError, TypeError):
         return math.inf
 

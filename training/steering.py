@@ -22,10 +22,11 @@ class Steering:
         self.known, self.unknown = (min(JUDGED, len(split)) for split in (cards.train, cards.holdout))
         self.judge = tf.function(self.logits, autograph=False)
 
-    def look(self, step: int, probability: float) -> float:
-        """Return r_v after a step, all cards augmented as in training.
+    def look(self, step: int, probability: float) -> dict[str, float]:
+        """Return "r_v" after a step, all cards augmented as in training, and "held_logit".
 
-        Which cards are judged, and how they are augmented, follows from (config.seed, step) alone.
+        Which cards are judged, and how they are augmented, follows from (config.seed, step) alone; "held_logit" is
+        the mean of the held-out ones.
         """
         random = np.random.Generator(np.random.Philox([self.config.seed, 1, step]))
         rows = np.concatenate(
@@ -40,7 +41,9 @@ class Steering:
             tf.constant([self.config.seed, step]),
             tf.constant(probability),
         )
-        return overfitting(*(part.numpy() for part in logits))
+        known, unknown, fake = (part.numpy() for part in logits)
+        held = {"held_logit": float(unknown.mean())} if len(unknown) else {}
+        return {"r_v": overfitting(known, unknown, fake)} | held
 
     def logits(
         self, cards: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, probability: tf.Tensor

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from training import devices
+from training import devices, vitals
 from training.augment import augment
 from training.config import BadConfig, Config
 from training.devices import Replica
@@ -25,6 +25,7 @@ METRICS = (
     "fake_accuracy",
     "relativistic_accuracy",
     "projected_loss",
+    *vitals.NAMES,
 )
 
 
@@ -36,6 +37,7 @@ class Turn(NamedTuple):
     labels: tf.Tensor  # theirs, int32 (rows,); its fakes have the same
     index: tf.Tensor  # of the step
     probability: tf.Tensor  # of each augmentation
+    strength: tf.Tensor  # a factor of both penalties
 
 
 class Step:
@@ -75,13 +77,22 @@ class Step:
         }
         return both | ({"projected_optimizer": self.projected_optimizer} if self.networks.projected else {})
 
-    def __call__(self, cards: tf.Tensor, labels: tf.Tensor, first: int, probability: float = 0.0) -> Metrics:
+    def __call__(
+        self,
+        cards: tf.Tensor,
+        labels: tf.Tensor,
+        first: int,
+        probability: float = 0.0,
+        strength: float = 1.0,
+    ) -> Metrics:
         """Take one step for each batch, and return the metrics' means.
 
         Cards are uint8 (steps, batch, height, width, 3), labels int32 (steps, batch); `first` is the index of
-        the first step, `probability` that of an augmentation. Nothing here waits for the device.
+        the first step, `probability` that of an augmentation, `strength` a factor of the gradient penalties.
+        Nothing here waits for the device.
         """
-        return self.compiled(cards, labels, tf.constant(first, tf.int64), tf.constant(probability))
+        first_, moving = tf.constant(first, tf.int64), (tf.constant(probability), tf.constant(strength))
+        return self.compiled(cards, labels, first_, *moving)
 
     def compile(self, xla: bool) -> Callable[..., Metrics]:
         """Return the loop over batches as one graph, each step compiled by XLA or not.
@@ -94,10 +105,10 @@ class Step:
         if xla:
             one = tf.function(one, jit_compile=True, autograph=False)
 
-        def several(cards: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, probability: tf.Tensor) -> Metrics:
+        def several(cards: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, *moving: tf.Tensor) -> Metrics:
             def body(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 row = tf.cast(i, tf.int32)
-                taken = self.strategy.run(one, (cards[row], labels[row], first + i, probability))
+                taken = self.strategy.run(one, (cards[row], labels[row], first + i, *moving))
                 return i + 1, total + self.strategy.reduce(tf.distribute.ReduceOp.MEAN, taken, axis=None)
 
             steps = tf.shape(cards, tf.int64)[0]
@@ -111,16 +122,15 @@ class Step:
             tf.TensorSpec(shape[:2], tf.int32),
             tf.TensorSpec((), tf.int64),
             tf.TensorSpec((), tf.float32),
+            tf.TensorSpec((), tf.float32),
         )
         return tf.function(several, signature, autograph=False)
 
-    def step(
-        self, cards: tf.Tensor, labels: tf.Tensor, index: tf.Tensor, probability: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, cards: tf.Tensor, labels: tf.Tensor, index: tf.Tensor, *moving: tf.Tensor) -> tf.Tensor:
         """Move the discriminator, then the generator, then its average; return METRICS in their order."""
         seeds = tf.random.split(tf.random.fold_in(tf.constant([self.config.seed, 0]), index))
         replica = Replica(self.config.batch, self.replicas)
-        turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, probability)
+        turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, *moving)
         metrics = self.discriminator_step(turn, seeds[0]) | self.generator_step(turn, seeds[1])
         follow(self.networks, averaging_rate(self.config, index))
         return tf.stack([metrics[name] for name in METRICS])
@@ -143,7 +153,8 @@ class Step:
         else:
             slopes, metrics = tf.cond(turn.index % every == 0, lambda: gradients(every), lambda: gradients(0))
         self.discriminator_optimizer.apply(slopes, self.learnt["discriminator"])
-        return metrics | {"projected_loss": projected_loss}
+        real = {"d_gradient": tf.linalg.global_norm(slopes)} | vitals.of_real(turn.real)
+        return metrics | {"projected_loss": projected_loss} | real
 
     def discriminator_gradients(
         self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor, weight: int
@@ -157,10 +168,10 @@ class Step:
             penalty = tf.constant(0.0)
             if weight and self.config.r1:
                 slope = inputs.gradient(real_logits, turn.real)
-                penalty += weight * self.config.r1 / 2 * gradient_penalty(slope)
+                penalty += weight * turn.strength * self.config.r1 / 2 * gradient_penalty(slope)
             if weight and self.config.r2:
                 slope = inputs.gradient(fake_logits, fake)
-                penalty += weight * self.config.r2 / 2 * gradient_penalty(slope)
+                penalty += weight * turn.strength * self.config.r2 / 2 * gradient_penalty(slope)
             total = self.shared(adversarial + penalty)
         generated = self.is_generated(turn)
         return tape.gradient(total, self.learnt["discriminator"]), {
@@ -169,7 +180,7 @@ class Step:
             "real_accuracy": share(real_logits > 0),
             "fake_accuracy": share(fake_logits < 0, generated),
             "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None], generated[None]),
-        }
+        } | vitals.of_logits(real_logits, fake_logits, generated)
 
     def projected_step(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Teach the projected discriminator by hinge loss, and return it: 2 is full confusion."""
@@ -196,8 +207,9 @@ class Step:
                 total += self.config.projected * LOSSES["hinge"].generator(tf.zeros_like(logits), logits)
             total = self.shared(total)
         learnt = self.learnt["generator"]
-        self.generator_optimizer.apply(tape.gradient(total, learnt), learnt)
-        return {"g_loss": loss}
+        slopes = tape.gradient(total, learnt)
+        self.generator_optimizer.apply(slopes, learnt)
+        return {"g_loss": loss, "g_gradient": tf.linalg.global_norm(slopes)} | vitals.of_fake(fake)
 
     def shared(self, loss: tf.Tensor) -> tf.Tensor:
         """Return this replica's part of the loss: Keras' optimizers add up the replicas' gradients."""

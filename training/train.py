@@ -13,16 +13,15 @@ from training.config import BadConfig, Config
 from training.cost import announce, calibrate, pace
 from training.dataset import Dataset
 from training.feed import Feed
-from training.loop import Diverged, Judge, Loop
+from training.loop import Judge, Loop
 from training.models import Networks
 from training.presets import AUTO, configure, suiting
-from training.run import Run, Setback
+from training.run import SETBACKS, GoBack, Run
 from training.step import Step
 from training.transfer import Weights, weights_of
 from training.trouble import Trouble
 
 FEW = 2000  # cards that are learnt by heart sooner than a controller moves
-SETBACKS = 3  # times that a run goes back and on
 
 JudgeOf = Callable[[Dataset], Judge]
 
@@ -158,8 +157,9 @@ def train(
 ) -> None:
     """Train from the run's newest checkpoint, or from the start.
 
-    Where a number breaks, go back to the last checkpoint and on with half the learning rate: with the old one
-    the same steps would break it again. Every host counts the setbacks alike; the run remembers them.
+    Where a number breaks, or the doctor says so, go back to the last checkpoint and on with half the learning
+    rate: with the old one the same steps would break it again. Every host counts the setbacks alike; the run
+    remembers them.
     """
     setbacks = run.setbacks
     while True:
@@ -167,13 +167,13 @@ def train(
             loop = Loop(config, run, cards, judge, weights, 0.5 ** len(setbacks))
         try:
             return loop.go()
-        except Diverged as trouble:
-            told, setback = str(trouble), Setback(trouble.images, trouble.broken)
+        except GoBack as trouble:
+            told, setback = str(trouble), trouble.setback
         del loop  # its networks, before others are built
-        if len(setbacks) == SETBACKS:
+        if len(setbacks) == SETBACKS or "roll-back" in config.without:
             kept = f"Export the last good checkpoint in {run.checkpoints.folder}, or start"
             raise GaveUp(
-                f"{told}, after {SETBACKS} returns to a checkpoint, each with half the learning rate. "
+                f"{told}, after {len(setbacks)} returns to a checkpoint, each with half the learning rate. "
                 f"{kept if run.checkpoints.steps() else 'Start'} a new run with a lower learning rate or a "
                 "higher R1."
             )

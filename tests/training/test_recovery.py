@@ -139,7 +139,7 @@ def test_numbers_that_break_are_met_with_half_the_learning_rate_three_times_and_
     with pytest.raises(train.GaveUp, match="lower learning rate"):
         train.resume(data, run.folder, images=800)
     told = capsys.readouterr().out
-    assert told.count("half the learning rate") == 3
+    assert told.count("Going back to the last checkpoint") == 3
     assert len(run.setbacks) == 3
     assert run.checkpoints.steps() == [1]
     assert all(np.array_equal(value, good[name]) for name, value in state(run).items())

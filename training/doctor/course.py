@@ -5,7 +5,7 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
 
 PATIENCE = 5
-"""Evaluations without a gain."""
+"""Evaluations without a gain; after twice as many nothing more is to be expected."""
 FELL_BACK = 2.0
 """Times the best KID that the newest ones are."""
 NOISE = 5.0
@@ -33,14 +33,24 @@ def fallen_back(heard: History) -> Finding | None:
 
 def plateau(heard: History) -> Finding | None:
     """D10: no evaluation was better for long. Signal: kid."""
-    kids, best = heard.recent("kid", 0, PATIENCE), heard.lowest.get("kid")
+    return without_gain(heard, "plateau", Severity.NOTE, PATIENCE)
+
+
+def exhausted(heard: History) -> Finding | None:
+    """D10: no evaluation was better for so long that none will be. Signal: kid."""
+    return without_gain(heard, "exhausted", Severity.WARNING, 2 * PATIENCE)
+
+
+def without_gain(heard: History, name: str, severity: Severity, evaluations: int) -> Finding | None:
+    """Tell whether so many evaluations in a row were no better than the best before them."""
+    kids, best = heard.recent("kid", 0, evaluations), heard.lowest.get("kid")
     if not kids or not best or best.value in kids:
         return None
     return Finding(
         "D10",
-        "plateau",
-        Severity.NOTE,
-        f"{PATIENCE} evaluations brought no better cards.",
+        name,
+        severity,
+        f"{evaluations} evaluations brought no better cards.",
         f"best KID {best.value:.0f} at step {best.step:,.0f}, now {kids[-1]:.0f}",
         "What this recipe learns from these cards it has learnt, or the learning rate is too high to settle.",
         "Stop here; the best checkpoint is kept. Or end the run with a falling learning rate.",

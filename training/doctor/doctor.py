@@ -52,7 +52,8 @@ class Doctor:
         """Take note of a finding; tell whether it is new, or worse than it was."""
         known = self.complaints.get(key(finding))
         if known and finding.severity <= known.finding.severity:
-            known.relieved = 0
+            if finding.severity == known.finding.severity:
+                known.finding = finding  # with the numbers of today
             return False
         self.complaints[key(finding)] = Complaint(finding)
         return True

@@ -12,6 +12,8 @@ PINNED = 0.79
 PINNED_LOOKS = 50
 """Looks at 2,000 images each for which the controller has been at its upper end."""
 
+FEWEST = 10
+"""Held-out cards from which r_v is told, and D5 is the better witness."""
 SURE_STEPS = 500
 SURE = 0.985
 """Of the training cards called real for so long: r_t of Karras 2020 above 0.97; its target is 0.6."""
@@ -62,7 +64,8 @@ def too_sure(heard: History) -> Finding | None:
 
     What r_t of Karras 2020 tells where nothing is held out.
     """
-    if heard.facts.loss not in ("non_saturating", "hinge", "posted") or heard.last("r_v") is not None:
+    told_by_held_out = (heard.facts.held_out_cards or 0) >= FEWEST or heard.last("held_logit") is not None
+    if heard.facts.loss not in ("non_saturating", "hinge", "posted") or told_by_held_out:
         return None
     real = heard.recent("real_accuracy", SURE_STEPS, 5)
     if not real or mean(real) < SURE:

@@ -26,6 +26,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     overfit.copies,
     course.fallen_back,
     course.plateau,
+    course.exhausted,
     pictures.leak,
     pictures.checkerboard,
     course.slow_input,

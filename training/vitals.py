@@ -1,0 +1,73 @@
+"""What the doctor hears of every step beside its losses: cheap numbers, computed where the step is."""
+
+import tensorflow as tf
+
+from training.models import Networks
+
+Metrics = dict[str, tf.Tensor]
+NAMES = (
+    "real_logit",
+    "fake_logit",
+    "d_gradient",
+    "g_gradient",
+    "real_low",
+    "real_high",
+    "real_spread",
+    "fake_spread",
+)
+
+
+def of_logits(real: tf.Tensor, fake: tf.Tensor, generated: tf.Tensor) -> Metrics:
+    """Return the mean logits of real cards (n,) and of those fakes (n,) that were generated."""
+    weights = tf.cast(generated, tf.float32)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(weights * fake), tf.reduce_sum(weights))
+    return {"real_logit": tf.reduce_mean(real), "fake_logit": mean}
+
+
+def of_real(cards: tf.Tensor) -> Metrics:
+    """Return the lowest and highest pixel of cards (n, height, width, 3), and how far pixels spread."""
+    return {
+        "real_low": tf.reduce_min(cards),
+        "real_high": tf.reduce_max(cards),
+        "real_spread": contrast(cards),
+    }
+
+
+def of_fake(cards: tf.Tensor) -> Metrics:
+    """Return how far the pixels of generated cards spread."""
+    return {"fake_spread": contrast(cards)}
+
+
+def contrast(cards: tf.Tensor) -> tf.Tensor:
+    """Return the root of the mean variance of the pixels within a card."""
+    means = tf.reduce_mean(cards, axis=[1, 2, 3], keepdims=True)
+    return tf.sqrt(tf.reduce_mean(tf.square(cards - means)))
+
+
+class Movement:
+    """How far each network has moved since it was last asked about; the weights stay on the device."""
+
+    def __init__(self, networks: Networks) -> None:
+        self.players = {"d_moved": networks.discriminator, "g_moved": networks.generator}
+        self.before = self.weights()
+
+    def __call__(self) -> dict[str, float]:
+        """Return the norm of the change in terms of the weights' own; 0 for a network that stood still."""
+        now = self.weights()
+        moved = {name: float(change(self.before[name], now[name])) for name in now}
+        self.before = now
+        return moved
+
+    def weights(self) -> dict[str, list[tf.Tensor]]:
+        """Copy what each player may learn."""
+        return {
+            name: [tf.identity(weight.value) for weight in player.trainable_variables]
+            for name, player in self.players.items()
+        }
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def change(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
+    """Return the norm of the difference in terms of the norm before."""
+    difference = tf.linalg.global_norm([b - a for a, b in zip(before, after, strict=True)])
+    return difference / (tf.linalg.global_norm(before) + 1e-12)
