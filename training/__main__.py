@@ -104,6 +104,8 @@ def train(
     freeze: int | None = None,
     projected: float | None = None,
     precision: Literal["float32", "bfloat16"] | None = None,
+    doctor: Literal["off", "watch", "act"] | None = None,
+    without: tuple[Literal["raise-r1", "raise-augment", "roll-back", "stop"], ...] = (),
     dry_run: bool = False,
     resume: bool = False,
 ) -> None:
@@ -127,8 +129,10 @@ def train(
         projected: Weight of a second discriminator, on frozen image features; 0 trains without it; the
             preset's own if not given.
         precision: What convolutions compute in; bfloat16 if not given and the device multiplies it.
+        doctor: watch names what goes wrong, act also treats it, off does neither; act if not given.
+        without: Treatments that the doctor is not to try.
         dry_run: Say what the run would take and stop; nothing is written.
-        resume: Go on with the run as it was started; only --images may change.
+        resume: Go on with the run as it was started; only --images, --doctor and --without may change.
     """
     from training import train as trainer
     from training.config import BadConfig
@@ -149,6 +153,8 @@ def train(
         "frozen": freeze,
         "precision": precision,
         "projected": projected,
+        "doctor": doctor,
+        "without": without or None,
     }
     changes = {name: value for name, value in options.items() if value is not None}
     if dry_run and resume:
@@ -157,10 +163,13 @@ def train(
         print(trainer.rehearse(data, **changes))
     elif not resume:
         trainer.start(data, run, judge_of=judge_of, **changes)
-    elif changes.keys() <= {"images"}:
+    elif changes.keys() <= {"images", "doctor", "without"}:
         trainer.resume(data, run, judge_of=judge_of, **changes)
     else:
-        raise BadConfig("A resumed run keeps its configuration; with --resume only --images may change.")
+        raise BadConfig(
+            "A resumed run keeps its configuration; with --resume only --images may change, and --doctor and "
+            "--without."
+        )
 
 
 def export(run: Folder, store: Folder, data: Path | None = None) -> None:

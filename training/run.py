@@ -29,6 +29,8 @@ class Source:
 
     folder: str
     fingerprint: str
+    training_cards: int | None = None
+    held_out_cards: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,18 @@ class Run:
         self.checkpoints = Checkpoints(folder / "checkpoints")
 
     @staticmethod
-    def create(folder: Path, config: Config, data: Path, fingerprint: str, writes: bool = True) -> "Run":
-        """Make a run's folder, unless another host does. Raises BadRun if there is one already."""
+    def create(
+        folder: Path,
+        config: Config,
+        data: Path,
+        fingerprint: str,
+        writes: bool = True,
+        counts: tuple[int | None, int | None] = (None, None),
+    ) -> "Run":
+        """Make a run's folder, unless another host does. Raises BadRun if there is one already.
+
+        `counts` are the cards to train on and those held out.
+        """
         if not writes:
             return Run(folder, writes)
         if (folder / "config.json").exists():
@@ -83,7 +95,7 @@ class Run:
         run = Run(folder)
         run.samples.mkdir(parents=True, exist_ok=True)
         run.checkpoints.folder.mkdir(exist_ok=True)
-        source = Source(str(data.resolve()), fingerprint)
+        source = Source(str(data.resolve()), fingerprint, *counts)
         (folder / "data.json").write_text(json.dumps(asdict(source), indent=2))
         run.save_config(config)
         return run

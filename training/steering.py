@@ -23,10 +23,9 @@ class Steering:
         self.judge = tf.function(self.logits, autograph=False)
 
     def look(self, step: int, probability: float) -> dict[str, float]:
-        """Return "r_v" after a step, all cards augmented as in training, and "held_logit".
+        """Return "r_v" after a step, all cards augmented as in training, and the mean "held_logit".
 
-        Which cards are judged, and how they are augmented, follows from (config.seed, step) alone; "held_logit" is
-        the mean of the held-out ones.
+        Which cards are judged, and how they are augmented, follows from (config.seed, step) alone.
         """
         random = np.random.Generator(np.random.Philox([self.config.seed, 1, step]))
         rows = np.concatenate(

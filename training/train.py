@@ -53,7 +53,8 @@ def start(
     weights = beginning(origin, config)
     writes = devices.is_chief(strategy)
     judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
-    run = Run.create(folder, config, data, cards.fingerprint, writes)
+    counts = len(cards.train), len(cards.holdout)
+    run = Run.create(folder, config, data, cards.fingerprint, writes, counts)
     train(config, run, cards, strategy, judge, weights)
     return run
 
@@ -125,10 +126,13 @@ def speed(config: Config, cards: Dataset, strategy: tf.distribute.Strategy) -> f
     return calibrate(lambda index: step(*batch, index), config.batch)
 
 
-def resume(data: Path, folder: Path, images: int | None = None, judge_of: JudgeOf | None = None) -> Run:
+def resume(
+    data: Path, folder: Path, images: int | None = None, judge_of: JudgeOf | None = None, **attended: object
+) -> Run:
     """Go on with a run as if it had never stopped.
 
-    `images` moves its end, and a falling learning rate with it. Raises BadRun if there is no run in the
+    `images` moves its end, and a falling learning rate with it. `attended` may change what the doctor does,
+    by "doctor" and "without". Raises BadRun if there is no run in the
     folder, the data are not those it was started on or config.json was changed, BadConfig if the end would
     lie behind it.
     """
@@ -142,6 +146,8 @@ def resume(data: Path, folder: Path, images: int | None = None, judge_of: JudgeO
         if images < seen:
             raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
         config = replace(config, images=images)
+    if images is not None or attended:
+        config = replace(config, **attended)
         run.save_config(config)
     train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
     return run

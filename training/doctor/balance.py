@@ -32,8 +32,8 @@ CONFUSED_SHARE = 0.03
 """Around 1; R3GAN's authors and our own runs stay well below a share of 0.9."""
 
 DEAD_GRADIENT = 1e-6
-EXPLODED_GRADIENT = 100.0
-"""Norm of all of a network's gradient; from ganhacks, item 10."""
+EXPLODED_GRADIENT = {"g_gradient": 100.0, "d_gradient": 1000.0}
+"""Norm of all of a network's gradient; the first from ganhacks, item 10. R1 makes the second reach 50."""
 GRADIENT_STEPS = 20
 
 
@@ -145,7 +145,7 @@ def gradient(heard: History) -> Finding | None:
     """D4: the generator's gradient is dead, or explodes. Signals: g_gradient, d_gradient."""
     for signal, network in (("g_gradient", "generator"), ("d_gradient", "discriminator")):
         norms = heard.recent(signal, GRADIENT_STEPS, 3)
-        if norms and (middle(norms) > EXPLODED_GRADIENT or max(norms) < DEAD_GRADIENT):
+        if norms and (middle(norms) > EXPLODED_GRADIENT[signal] or max(norms) < DEAD_GRADIENT):
             dead = max(norms) < DEAD_GRADIENT
             return Finding(
                 "D4",

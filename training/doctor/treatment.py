@@ -71,7 +71,7 @@ def apply(names: tuple[str, ...], progress: Progress, config: Config) -> Treatme
         progress = replace(progress, strength=min(STRONGEST, 2 * progress.strength))
         told.append(f"gamma raised to {progress.strength * config.r1:.3g}")
     if "raise-augment" in names:
-        progress = replace(progress, probability=min(HIGHEST, progress.probability + MORE))
+        progress = replace(progress, probability=min(HIGHEST, round(progress.probability + MORE, 6)))
         told.append(f"augmentation raised to {progress.probability:.2f}")
     if "roll-back" in names:
         told.append(f"gone back to the best checkpoint, of step {progress.best_step:,}, with half the rate")
