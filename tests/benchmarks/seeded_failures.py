@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.seeded_failures OUT --cards DATA [DATA ...] [--square DATA [DATA ...]]
 
-Each failure, on each prepared dataset, is a process of its own that ends with the first finding; each
-healthy run goes on to its end. Small networks, one seed. --square: datasets of 64x64, for the posted networks.
-What was found lies in OUT, one file a cell; run again, the program goes on with those missing, and prints the table.
+Each failure, on each prepared dataset, is a process of its own that ends with the first finding; each healthy
+run goes on to its end. Small networks, one seed. --square: 64x64 datasets, for the posted networks. Results
+are kept in OUT, one file a cell; run again, it goes on with those missing, and prints the table.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = 16_000
-HEALTHY_IMAGES = 16_000
+HEALTHY_IMAGES = 12_000
 SMALL = {"channels": (64, 32, 16), "batch": 32, "precision": "float32"}
 
 
