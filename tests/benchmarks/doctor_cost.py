@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.doctor_cost DATA
 
-Paired rounds in turn in one process, processor time, medians. The step without is the same one, what it computes
-for the doctor not asked for: the graph drops it.
+Paired rounds in turn in one process, processor time, medians. The step without is the same one with what it
+computes for the doctor not asked for: the graph drops it.
 """
 
 import argparse
@@ -95,8 +95,10 @@ def without_vitals(config: Any, networks: Any) -> Any:
     from training.vitals import NAMES
 
     class Bare(Step):
-        def step(self, *arguments: Any) -> tf.Tensor:
-            metrics = super().step(*arguments)
+        def step(
+            self, cards: tf.Tensor, labels: tf.Tensor, index: tf.Tensor, *moving: tf.Tensor
+        ) -> tf.Tensor:
+            metrics = super().step(cards, labels, index, *moving)
             return tf.concat([metrics[: -len(NAMES)], tf.zeros(len(NAMES))], 0)
 
     return Bare(config, networks)

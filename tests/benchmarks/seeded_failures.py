@@ -9,15 +9,16 @@ are kept in OUT, one file a cell; run again, it goes on with those missing, and 
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 IMAGES = 16_000
 HEALTHY_IMAGES = 12_000
@@ -263,8 +264,12 @@ def run(name: str, data: Path) -> dict[str, Any]:
     config = configure(cell.preset, *cards.size, **(options | cell.changes))
 
     class Watched(Loop):
+        broken: ClassVar[list[dict[str, float]]] = []  # what is not logged, for it is no number
+
         def listen(self, line: dict[str, float]) -> None:
             super().listen(line)
+            if not all(math.isfinite(value) for value in line.values()):
+                self.broken.append(line)
             self.stopped |= bool(cell.expected and self.bedside.doctor.present)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -278,14 +283,13 @@ def run(name: str, data: Path) -> dict[str, Any]:
             loop.go()
         except GoBack as trouble:
             print(trouble)
-        findings = read(record.findings)
         return {
             "cell": name,
             "cards": data.name,
             "expected": cell.expected,
             "images": loop.images,
-            "findings": [finding for finding in findings if not finding["over"]],
-            "lines": read(record.metrics),
+            "facts": asdict(loop.bedside.doctor.facts),
+            "lines": read(record.metrics) + loop.broken,
         }
 
 
@@ -304,6 +308,14 @@ def read(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def first_finding(result: dict[str, Any]) -> Any:
+    """Have a cell's lines heard by the doctor as it is now; return what it says first, or None."""
+    from training.doctor.doctor import Doctor, Facts
+
+    doctor = Doctor(Facts(**result["facts"]))
+    return next((finding for line in result["lines"] for finding in doctor.hear(line)), None)
+
+
 def print_table(out: Path) -> None:
     """Print a line for each cell, and how many were named rightly."""
     results = {
@@ -312,13 +324,13 @@ def print_table(out: Path) -> None:
     named = false = 0
     print("| planted | cards | should be | first finding | by image | evidence |\n|---|---|---|---|---|---|")
     for (name, data), result in sorted(results.items(), key=lambda item: list(CELLS).index(item[0][0])):
-        first = (result["findings"] or [None])[0]
+        first = first_finding(result)
         expected = CELLS[name].expected
-        named += bool(first and first["id"] in expected)
+        named += bool(first and first.id in expected)
         false += bool(first and not expected)
-        said = f"{first['id']} {first['name']}" if first else "silent"
-        place_ = f"{first['step'] * 32:,}" if first else f"({result['images']:,})"
-        shown = first["evidence"] if first else ""
+        said = f"{first.id} {first.name}" if first else "silent"
+        place_ = first.where.removeprefix("image ") if first else f"({result['images']:,})"
+        shown = first.evidence if first else ""
         print(f"| {name} | {data} | {' or '.join(expected) or 'silent'} | {said} | {place_} | {shown} |")
     failures = sum(bool(CELLS[name].expected) for name, _ in results)
     healthy = len(results) - failures

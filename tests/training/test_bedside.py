@@ -129,7 +129,8 @@ def test_a_factor_of_the_penalty_is_a_larger_gamma_and_traces_nothing_anew():
         weights.append(networks.discriminator.get_weights())
     assert all(np.allclose(one, other, atol=1e-6) for one, other in zip(*weights, strict=True))
     step(CARDS, np.zeros((1, 8), np.int32), 1, 0.5, 16.0)
-    assert step.compiled.experimental_get_tracing_count() == 1
+    compiled: Any = step.compiled
+    assert compiled.experimental_get_tracing_count() == 1
 
 
 def test_vitals_are_those_of_the_step():

@@ -91,6 +91,8 @@ CASES: list[tuple[str, Severity, dict[str, float], Facts]] = [
     ("D3 discriminator too weak", Severity.WARNING, {"d_loss": 2.2, "g_loss": 0.1}, NON_SATURATING),
     ("D4 no numbers", Severity.CRITICAL, {"g_loss": math.nan}, NON_SATURATING),
     ("D4 exploding gradient", Severity.CRITICAL, {"g_gradient": 400.0}, NON_SATURATING),
+    ("D4 exploding weights", Severity.CRITICAL, {"g_moved": 12.0}, NON_SATURATING),
+    ("D4 dead gradient", Severity.CRITICAL, {"g_gradient": 0.0, "g_moved": 0.0}, NON_SATURATING),
     ("D4 dead gradient", Severity.CRITICAL, {"g_gradient": 1e-9}, NON_SATURATING),
     ("D5 discriminator overfits", Severity.WARNING, {"r_v": 0.7}, NON_SATURATING),
     ("D5 discriminator overfits", Severity.CRITICAL, {"r_v": 0.95}, NON_SATURATING),

@@ -35,14 +35,17 @@ DEAD_GRADIENT = 1e-6
 EXPLODED_GRADIENT = {"g_gradient": 100.0, "d_gradient": 1000.0}
 """Norm of all of a network's gradient; the first from ganhacks, item 10. R1 makes the second reach 50."""
 GRADIENT_STEPS = 20
+FLOWN = 3.0
+"""Change of the weights between two lines in terms of themselves; at the start 0.2 is usual."""
 
 
 def still(heard: History) -> Finding | None:
-    """D1: a network whose weights do not move by one bit. Signals: d_moved, g_moved."""
-    moved = {
-        name: heard.last(signal) for name, signal in (("discriminator", "d_moved"), ("generator", "g_moved"))
-    }
-    frozen = [name for name, amount in moved.items() if amount == 0]
+    """D1: a network whose weights do not move by one bit, though it has a gradient. Signals: d_moved, g_moved."""
+    moved, slopes = (
+        {name: heard.last(f"{name[0]}_{signal}") for name in ("discriminator", "generator")}
+        for signal in ("moved", "gradient")
+    )
+    frozen = [name for name in moved if moved[name] == 0 and slopes[name] != 0]
     if not frozen:
         return None
     return Finding(
@@ -141,27 +144,62 @@ def broken(heard: History) -> Finding | None:
     )
 
 
+def flight(heard: History) -> Finding | None:
+    """D4: weights that become another network's within a few steps. Signals: d_moved, g_moved."""
+    moved = {name: heard.last(f"{name[0]}_moved") or 0.0 for name in ("discriminator", "generator")}
+    if max(moved.values()) < FLOWN:
+        return None
+    return Finding(
+        "D4",
+        "exploding weights",
+        Severity.CRITICAL,
+        f"The {max(moved, key=lambda name: moved[name])}'s weights explode.",
+        f"change since the last line in terms of the weights themselves: {numbers(moved)}",
+        "The learning rate is far too high.",
+        "Divide the learning rate by 10 or more: 2e-4 to 5e-4 for Adam.",
+        heard.where,
+    )
+
+
 def gradient(heard: History) -> Finding | None:
     """D4: the generator's gradient is dead, or explodes. Signals: g_gradient, d_gradient."""
     for signal, network in (("g_gradient", "generator"), ("d_gradient", "discriminator")):
         norms = heard.recent(signal, GRADIENT_STEPS, 3)
         if norms and (middle(norms) > EXPLODED_GRADIENT[signal] or max(norms) < DEAD_GRADIENT):
-            dead = max(norms) < DEAD_GRADIENT
-            return Finding(
-                "D4",
-                "dead gradient" if dead else "exploding gradient",
-                Severity.CRITICAL,
-                f"The {network}'s gradient {'is gone' if dead else 'explodes'}.",
-                f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
-                "A saturated sigmoid or tanh passes nothing on."
-                if dead
-                else "The discriminator's slopes are not bounded, or the learning rate is too high.",
-                "Take logits into the loss and start from smaller weights."
-                if dead
-                else "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
-                heard.where,
+            return (
+                exploded(norms, network, heard)
+                if max(norms) >= DEAD_GRADIENT
+                else dead(norms, network, heard)
             )
     return None
+
+
+def exploded(norms: list[float], network: str, heard: History) -> Finding:
+    """Name a gradient that is far too large."""
+    return Finding(
+        "D4",
+        "exploding gradient",
+        Severity.CRITICAL,
+        f"The {network}'s gradient explodes.",
+        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
+        "The discriminator's slopes are not bounded, or the learning rate is too high.",
+        "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
+        heard.where,
+    )
+
+
+def dead(norms: list[float], network: str, heard: History) -> Finding:
+    """Name a gradient that is gone."""
+    return Finding(
+        "D4",
+        "dead gradient",
+        Severity.CRITICAL,
+        f"The {network}'s gradient is gone.",
+        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
+        "A saturated sigmoid or tanh passes nothing on.",
+        "Take logits into the loss and start from smaller weights.",
+        heard.where,
+    )
 
 
 def mean(values: list[float]) -> float:

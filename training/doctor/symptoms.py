@@ -13,6 +13,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     balance.broken,
     pictures.wrong_range,
     pictures.flat,
+    balance.flight,
     balance.still,
     overfit.few_cards,
     balance.gradient,
