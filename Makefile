@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-start format descriptors lock clean
+.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ bench-recipes: .venv/.dev ## recipes at equal time and at equal images on DATA, 
 
 bench-dataset: .venv/.dev ## memory, time for a step and waiting, for 1,000 to 100,000 cards
 	.venv/bin/python -m tests.benchmarks.large_dataset
+
+bench-doctor: .venv/.dev ## planted failures and healthy runs on the datasets in DATA (SQUARE for 64x64), results in OUT
+	.venv/bin/python -m tests.benchmarks.seeded_failures $(OUT) --cards $(DATA) --square $(SQUARE)
+
+bench-doctor-cost: .venv/.dev ## what the doctor costs, in shares of a step, on DATA
+	.venv/bin/python -m tests.benchmarks.doctor_cost $(DATA)
 
 bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
 	.venv/bin/python -m tests.benchmarks.gateway_start

@@ -215,7 +215,7 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--cards", type=Path, nargs="+", default=[])
-    parser.add_argument("--square", type=Path, nargs="+", default=[])
+    parser.add_argument("--square", type=Path, nargs="*", default=[])
     parser.add_argument("--only", nargs="+", default=list(CELLS), help="cells, by name")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after this many")
     parser.add_argument("--cell", nargs=2, metavar=("NAME", "DATA"), help=argparse.SUPPRESS)

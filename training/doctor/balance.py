@@ -40,7 +40,7 @@ FLOWN = 3.0
 
 
 def still(heard: History) -> Finding | None:
-    """D1: a network whose weights do not move by one bit, though it has a gradient. Signals: d_moved, g_moved."""
+    """D1: weights that do not move by one bit, though they have a gradient. Signals: d_moved, g_moved."""
     moved, slopes = (
         {name: heard.last(f"{name[0]}_{signal}") for name in ("discriminator", "generator")}
         for signal in ("moved", "gradient")
@@ -166,11 +166,8 @@ def gradient(heard: History) -> Finding | None:
     for signal, network in (("g_gradient", "generator"), ("d_gradient", "discriminator")):
         norms = heard.recent(signal, GRADIENT_STEPS, 3)
         if norms and (middle(norms) > EXPLODED_GRADIENT[signal] or max(norms) < DEAD_GRADIENT):
-            return (
-                exploded(norms, network, heard)
-                if max(norms) >= DEAD_GRADIENT
-                else dead(norms, network, heard)
-            )
+            told = dead if max(norms) < DEAD_GRADIENT else exploded
+            return told(norms, network, heard)
     return None
 
 

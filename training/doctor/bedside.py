@@ -57,7 +57,7 @@ class Bedside:
             steps = self.run.checkpoints.steps()
             self.run.checkpoints.drop([step for step in steps if step > (progress.best_step or 0)])
         images = progress.step * self.config.batch
-        raise GoBack(f"{finding.what} So it is by image {images:,}", Setback(images, finding.name))
+        raise GoBack(f"{finding.name.capitalize()} by image {images:,}", Setback(images, finding.name))
 
     def tell(self, finding: Finding, step: int) -> None:
         """Show a finding and write it down."""
