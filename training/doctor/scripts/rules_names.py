@@ -1,0 +1,130 @@
+"""Names that nothing defines."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from pyflakes.checker import Checker
+from pyflakes.messages import UndefinedName
+
+from training.doctor.finding import Finding, Severity
+from training.doctor.scripts.networks import KINDS
+from training.doctor.scripts.script import Script
+from training.doctor.scripts.source import listed
+
+NOTEBOOK = {"display", "get_ipython", "exit", "quit"}
+IMPORTS = {
+    "K": "from tensorflow.keras import backend as K",
+    "Image": "from PIL import Image",
+    "keras": "from tensorflow import keras",
+    "layers": "from tensorflow.keras import layers",
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "plt": "import matplotlib.pyplot as plt",
+    "tf": "import tensorflow as tf",
+}
+KERAS = {
+    "Adam": "tensorflow.keras.optimizers",
+    "BinaryCrossentropy": "tensorflow.keras.losses",
+    "Input": "tensorflow.keras",
+    "Model": "tensorflow.keras",
+    "RMSprop": "tensorflow.keras.optimizers",
+    "Sequential": "tensorflow.keras",
+}
+
+
+def undefined_names(script: Script) -> Iterator[Finding]:
+    """C1: names that stop the script with a NameError; in an excerpt only slips of the pen."""
+    for name, lines in undefined(script).items():
+        meant = slip_of(script, name, lines[0])
+        if meant is None and is_excerpt(script):
+            continue
+        known = import_of(name)
+        yield Finding(
+            "C1",
+            "undefined name",
+            Severity.CRITICAL,
+            f"`{name}` is defined nowhere.",
+            script.source.text.splitlines()[lines[0] - 1].strip(),
+            "The script stops there with a NameError.",
+            f"{meant}  # instead of {name}" if meant else known or f"Define or import `{name}`.",
+            script.source.places(lines),
+        )
+
+
+def excerpt(script: Script) -> Iterator[Finding]:
+    """C2: a file without any import is part of something larger."""
+    names = undefined(script)
+    missing = [name for name, lines in names.items() if slip_of(script, name, lines[0]) is None]
+    if not missing or not is_excerpt(script):
+        return
+    known = [name for name in missing if import_of(name)]
+    helpers = [f"`{name}`" for name in missing if name not in known]
+    lines = import_lines(known)
+    yield Finding(
+        "C2",
+        "excerpt",
+        Severity.NOTE,
+        "This is part of a script: it imports nothing"
+        + (f", and {listed(helpers)} stand elsewhere." if helpers else "."),
+        ", ".join(missing),
+        "What stands elsewhere could not be looked at.",
+        "\n".join(lines) or "Show the whole script.",
+        script.source.places([lines[0] for lines in names.values()][:1]),
+    )
+
+
+def is_excerpt(script: Script) -> bool:
+    """Does the file import nothing at all?"""
+    return not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(script.tree))
+
+
+def undefined(script: Script) -> dict[str, list[int]]:
+    """Return each undefined name and its lines, by pyflakes."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for message in Checker(script.tree, filename=str(script.source.path)).messages:
+        if isinstance(message, UndefinedName) and message.message_args[0] not in NOTEBOOK:
+            found[message.message_args[0]].append(message.lineno)
+    return found
+
+
+def slip_of(script: Script, name: str, line: int) -> str | None:
+    """Return the defined name that was meant, if one is nearly the same."""
+    defined = [*script.reader.functions, *script.reader.classes, *names_at(script, line)]
+    same = [other for other in defined if other.lower() == name.lower()]
+    near = get_close_matches(name, [other for other in defined if len(other) > 3], 1, cutoff=0.88)
+    return (same or near or [None])[0] if not import_of(name) else None
+
+
+def names_at(script: Script, line: int) -> list[str]:
+    """Return the names given a value in the function around a line, and in the module."""
+    at = next((node for node in ast.walk(script.tree) if isinstance(node, ast.Name) and node.lineno == line), None)
+    function = script.function(at) if at else None
+    given = [argument.arg for argument in function.args.args] if function else []
+    return given + [name for where, name in script.assigned if where in {function, None}]
+
+
+def import_of(name: str) -> str | None:
+    """Return the line that imports a well-known name."""
+    if name in IMPORTS:
+        return IMPORTS[name]
+    if name in KERAS:
+        return f"from {KERAS[name]} import {name}"
+    if name in KINDS and name[0].isupper():
+        return f"from tensorflow.keras.layers import {name}"
+    return f"import {name}" if name.islower() and name in {"glob", "math", "os", "random", "time"} else None
+
+
+def import_lines(names: list[str]) -> list[str]:
+    """Return the lines that import well-known names, one line a module."""
+    modules: dict[str, list[str]] = defaultdict(list)
+    lines = []
+    for name in names:
+        line = import_of(name) or ""
+        module, _, imported = line.partition(" import ")
+        if imported == name and module.startswith("from tensorflow.keras"):
+            modules[module].append(name)
+        else:
+            lines.append(line)
+    return sorted(lines) + [f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()]
