@@ -57,6 +57,13 @@ POSITIONS = {
 }
 
 
+NO_NETWORKS = {
+    *("accuracy", "acc", "cost", "epoch", "epochs", "fake", "fn", "grad", "gradient", "gradients", "grads", "image"),
+    *("images", "img", "imgs", "label", "labels", "logits", "loss", "losses", "lr", "metric", "noise", "opt"),
+    *("optim", "optimizer", "optimiser", "output", "real", "solver", "step", "steps", "tape", "train", "trainer"),
+}  # words of what belongs to a network without being one, as in g_loss_fn
+
+
 class Unknown:
     """What cannot be known without running the script."""
 
@@ -176,6 +183,8 @@ def role_of_name(name: str) -> Role | None:
     words = name.rsplit(".", 1)[-1]
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
     parts = set(re.split(r"[^a-z]+", snake))
+    if parts & NO_NETWORKS:
+        return None
     generator = "generator" in snake or parts & {"gen", "g", "netg"}
     discriminator = "discriminator" in snake or "critic" in snake or parts & {"disc", "dis", "d", "netd"}
     stack = "adversarial" in snake or parts & {"gan", "dcgan", "wgan", "combined", "stacked"}

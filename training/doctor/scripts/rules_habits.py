@@ -55,10 +55,10 @@ def misplaced_report(script: Script) -> Iterator[Finding]:
 
 
 def behind_loops(script: Script) -> Iterator[tuple[ast.For, Call]]:
-    """Yield each training loop and a report behind it that is given the loop's own variable."""
+    """Yield each outermost training loop and a report behind it that is given the loop's own variable."""
     for block in blocks(script):
         for index, loop in enumerate(block):
-            if not isinstance(loop, ast.For) or not trains_in(script, loop):
+            if not isinstance(loop, ast.For) or script.loops(loop) or not trains_in(script, loop):
                 continue
             for statement in block[index + 1 :]:
                 if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
