@@ -1,8 +1,10 @@
 """The doctor for code: what is wrong with a Keras GAN's script or notebook, read without running it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.doctor.finding import Finding, worst_first
+from training.doctor.scripts.repair import repair as mended_text
 from training.doctor.scripts.rules import RULES
 from training.doctor.scripts.script import Script
 from training.doctor.scripts.source import BadScript, read
@@ -28,3 +30,35 @@ def understood(path: Path) -> Script:
 def diagnose(script: Script) -> list[Finding]:
     """Apply every rule."""
     return worst_first(finding for rule in RULES for finding in rule(script))
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair came to."""
+
+    out: Path
+    mended: list[Finding]
+    left: list[Finding]
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        lines = [f"Wrote {self.out}."]
+        lines += [f"  mended: {finding.id} {finding.name} ({finding.where})" for finding in self.mended]
+        lines += [f"  not mended: {finding.id} {finding.name} ({finding.where})" for finding in self.left]
+        return "\n".join(lines)
+
+
+def repair(path: Path, out: Path) -> Repaired:
+    """Write a repaired script to `out`, and say which findings it still has; the original stays as it is.
+
+    Raises:
+        BadScript: the script cannot be read, or `out` is there already.
+    """
+    if out.exists() or out.suffix != ".py":
+        raise BadScript(f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file.")
+    script = understood(path)
+    text = f"# Repaired from {path.name} by `holofoil doctor --fix`.\n" + mended_text(script)
+    out.write_text(text, encoding="utf-8")
+    left = diagnose(understood(out))
+    still = {finding.id for finding in left}
+    return Repaired(out, [finding for finding in diagnose(script) if finding.id not in still], left)

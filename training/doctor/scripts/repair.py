@@ -1,0 +1,186 @@
+"""Writing a repaired script: what can be mended where it stands, and a stable step for compiled GANs."""
+
+import ast
+from collections.abc import Callable, Iterator
+
+from training.doctor.scripts.edits import Edit, Text, applied
+from training.doctor.scripts.networks import Layer, Network, Role
+from training.doctor.scripts.rebuild import rebuild
+from training.doctor.scripts.rules_habits import behind_loops
+from training.doctor.scripts.rules_names import slip_of, undefined
+from training.doctor.scripts.rules_networks import is_uneven, without_bias
+from training.doctor.scripts.rules_range import scalings, real_range, to_unit
+from training.doctor.scripts.rules_training import (
+    at_inference,
+    cross_entropies,
+    is_normal,
+    logits_mismatch,
+    measures_accuracy,
+    normal_interpolation,
+    squashed_before_loss,
+)
+from training.doctor.scripts.script import Script
+
+
+Mend = Callable[[Script, Text], Iterator[Edit]]
+
+
+def repair(script: Script) -> str:
+    """Return the script's text with everything mended that is known to be mendable in this script."""
+    text = Text(script.source)
+    edits = [edit for mend in MENDS for edit in mend(script, text)]
+    return applied(script.source.text, edits)
+
+
+def slips(script: Script, text: Text) -> Iterator[Edit]:
+    """Put the name that was meant."""
+    for name, lines in undefined(script).items():
+        meant = slip_of(script, name, lines[0])
+        for node in ast.walk(script.tree):
+            if meant and isinstance(node, ast.Name) and node.id == name and node.lineno in lines:
+                yield text.put(node, meant)
+
+
+def logits(script: Script, text: Text) -> Iterator[Edit]:
+    """Let the discriminator answer in logits, and its loss take them."""
+    if not any(squashed_before_loss(script)) and not any(logits_mismatch(script)):
+        return
+    ends = [network.layers[-1] for network in script.discriminators if network.layers]
+    dropped = [edit for layer in ends for edit in linear(layer, text)]
+    if len(dropped) < sum(network.output == "sigmoid" for network in script.discriminators):
+        return  # the sigmoid stands elsewhere: half a change would be worse than none
+    yield from dropped
+    keras = "tf.keras" if "tf" in script.words else "keras"
+    for loss, of_logits in cross_entropies(script):
+        if of_logits is False and isinstance(loss, ast.Call):
+            given = next((word for word in loss.keywords if word.arg == "from_logits"), None)
+            yield text.put(given.value, "True") if given else text.add_argument(loss, "from_logits=True")
+        elif of_logits is False:
+            yield text.put(loss, f"{keras}.losses.BinaryCrossentropy(from_logits=True)")
+    for call in script.of_networks(Role.DISCRIMINATOR, "compile"):
+        metrics = call.argument("metrics")
+        if metrics is not None and measures_accuracy(call):
+            yield text.put(metrics, f"[{keras}.metrics.BinaryAccuracy(threshold=0.0)]")
+
+
+def linear(layer: Layer, text: Text) -> list[Edit]:
+    """Take a layer's sigmoid away."""
+    if not isinstance(layer.node, ast.Call):
+        return []
+    for argument in [*layer.node.keywords, *layer.node.args]:
+        value = argument.value if isinstance(argument, ast.keyword) else argument
+        if isinstance(value, ast.Constant) and value.value == "sigmoid":
+            if layer.kind == "Activation":
+                return [text.put(value, '"linear"')]
+            return [text.drop_argument(layer.node, argument)]
+    return []
+
+
+def kernels(script: Script, text: Text) -> Iterator[Edit]:
+    """Make kernels twice as large as their strides."""
+    for network in script.reader.networks:
+        for layer in network.layers:
+            strides = layer.pair("strides")
+            if layer.kind != "Conv2DTranspose" or not is_uneven(layer) or not strides:
+                continue
+            given = argument(layer, "kernel_size", 1)
+            if isinstance(given, ast.Constant):
+                yield text.put(given, str(2 * strides[0]))
+            elif isinstance(given, ast.Tuple | ast.List):
+                yield text.put(given, str(tuple(2 * stride for stride in strides)))
+
+
+def argument(layer: Layer, name: str, position: int) -> ast.expr | None:
+    """Return a layer's argument as it is written."""
+    if not isinstance(layer.node, ast.Call):
+        return None
+    named = next((word.value for word in layer.node.keywords if word.arg == name), None)
+    return named or (layer.node.args[position] if position < len(layer.node.args) else None)
+
+
+def biases(script: Script, text: Text) -> Iterator[Edit]:
+    """Put the norm that a missing bias waits for into the generator; give any other layer its bias back."""
+    for network in [*script.generators, *script.discriminators]:
+        for layer in without_bias(network):
+            call = layer.node
+            if not isinstance(call, ast.Call):
+                continue
+            statement = added_by(script, call)
+            if statement and wants_norm(script, network, layer):
+                owner = ast.unparse(statement.value.func.value)  # type: ignore[union-attr]
+                prefix = ast.unparse(call.func).removesuffix(layer.kind)
+                yield text.behind(statement, f"{owner}.add({prefix}BatchNormalization())")
+            else:
+                word = next((word for word in call.keywords if word.arg == "use_bias"), None)
+                if word:
+                    yield text.drop_argument(call, word)
+
+
+def added_by(script: Script, call: ast.Call) -> ast.Expr | None:
+    """Return the statement `model.add(layer)` that a layer is made in, if it is one."""
+    outer = script.parents.get(call)
+    statement = script.parents.get(outer) if isinstance(outer, ast.Call) else None
+    is_add = isinstance(outer, ast.Call) and isinstance(outer.func, ast.Attribute) and outer.func.attr == "add"
+    return statement if is_add and isinstance(statement, ast.Expr) else None
+
+
+def wants_norm(script: Script, network: Network, layer: Layer) -> bool:
+    """Is this a hidden layer of a generator, its activation behind it, and the norm's name at hand?"""
+    at_hand = "batchnormalization" in script.words or "." in ast.unparse(layer.node).split("(")[0]
+    hidden = layer is not network.layers[-1] and layer.activation == "linear"
+    return network.role == Role.GENERATOR and hidden and at_hand
+
+
+def ranges(script: Script, text: Text) -> Iterator[Edit]:
+    """Bring reals from [0, 1] to the [-1, 1] of a tanh."""
+    outputs = {network.output for network in script.generators}
+    found = scalings(script, to_unit)
+    if outputs != {"tanh"} or real_range(script)[0] != "[0, 1]" or len(found) != 1 or not script.trains:
+        return
+    (node,) = found
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        yield text.put(node, f"({text.of(node.left)} / 127.5 - 1.0)")
+    elif isinstance(node, ast.Call) and script.reader.kind(node.func) == "Rescaling":
+        yield text.put(node, f"{ast.unparse(node.func)}(1.0 / 127.5, offset=-1)")
+
+
+def passes(script: Script, text: Text) -> Iterator[Edit]:
+    """Let networks with batch normalisation use the batch in the training step."""
+    for role, networks in ((Role.GENERATOR, script.generators), (Role.DISCRIMINATOR, script.discriminators)):
+        for call in script.passes(role):
+            if script.normed(networks) and call.function in script.taped and at_inference(script, call):
+                given = call.argument("training", 1)
+                yield text.put(given, "True") if given else text.add_argument(call.node, "training=True")
+
+
+def interpolations(script: Script, text: Text) -> Iterator[Edit]:
+    """Draw the penalty's factor uniformly."""
+    places = {finding.where for finding in normal_interpolation(script)}
+    for call in script.calls:
+        drawn = call.node
+        if is_normal(script, drawn) and script.source.places([drawn]) in places and drawn.args:
+            owner = ast.unparse(drawn.func).rpartition(".")[0]
+            if owner == "tf.random":
+                yield text.put(drawn, f"tf.random.uniform({text.of(drawn.args[0])}, 0.0, 1.0)")
+
+
+def reports(script: Script, text: Text) -> Iterator[Edit]:
+    """Indent a report into the loop it reports on."""
+    for loop, call in behind_loops(script):
+        statement = script.parents[call.node]
+        step = text.indent(loop.body[0]).removeprefix(text.indent(loop))
+        if isinstance(statement, ast.stmt):
+            yield from text.deeper(statement, step)
+
+
+MENDS: tuple[Mend, ...] = (
+    slips,
+    logits,
+    passes,
+    ranges,
+    kernels,
+    biases,
+    reports,
+    interpolations,
+    rebuild,
+)
