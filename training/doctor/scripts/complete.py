@@ -1,13 +1,12 @@
 """An excerpt becomes a whole script: its imports, its helpers by the way they are used, and its call."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from training.doctor.scripts.edits import Edit, Text
+from training.doctor.scripts.edits import Edit, Text, applied
 from training.doctor.scripts.networks import Network, Role, input_shape, role_of_name
 from training.doctor.scripts.reader import Function
 from training.doctor.scripts.rules_names import (
-    IMPORTS,
     import_lines,
     import_of,
     is_excerpt,
@@ -42,31 +41,16 @@ def {name}(image):
 '''
 
 
-def needed_imports(script: Script, text: Text, names: Sequence[str]) -> Iterator[Edit]:
-    """Import these names, and in an excerpt every known one, where they are not."""
-    missing = list(undefined(script)) if is_excerpt(script) else []
-    known = [name for name in missing if import_of(name)]
-    wanted = [name for name in dict.fromkeys([*names, *known]) if not imports(script, name)]
-    if is_excerpt(script):
-        lines = ["import sys", "from pathlib import Path", "from PIL import Image", *import_lines(wanted)]
-        lines = sorted(lines, key=lambda line: (line.startswith("from"), line))
-    else:
-        lines = import_lines(wanted)
-    if lines:
-        last = [node for node in script.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        block = "\n".join(lines)
-        yield text.behind(last[-1], block) if last else text.before(script.tree.body[0], f"{block}\n\n")
-
-
-def imports(script: Script, name: str) -> bool:
-    """Does the script import this name already?"""
-    wanted = IMPORTS.get(name, f"import {name}").split()[-1]
-    return any(
-        (alias.asname or alias.name.split(".")[0]) == wanted
-        for node in ast.walk(script.tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    )
+def with_imports(after: Script) -> str:
+    """Return the changed script's text with an import of every well-known name that is defined nowhere."""
+    lines = import_lines([name for name in undefined(after) if import_of(name)])
+    text = Text(after.source)
+    if not lines:
+        return text.text
+    own = [node for node in after.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    block = "\n".join(lines)
+    edit = text.behind(own[-1], block) if own else text.before(after.tree.body[0], f"{block}\n\n\n")
+    return applied(text.text, [edit])
 
 
 def complete(script: Script, text: Text, train: Function) -> Iterator[Edit]:
@@ -100,8 +84,7 @@ def helper(script: Script, name: str) -> str | None:
         return None
     first = calls[0].node
     names = [value.id for value in first.args if isinstance(value, ast.Name)]
-    paired = isinstance(script.parents[first], ast.Assign) and isinstance(script.parents[first].targets[0], ast.Tuple)  # type: ignore[attr-defined]
-    if not paired:
+    if not is_paired(script.parents[first]):
         unit = any(network.output == "sigmoid" for network in script.generators)
         value = "image" if unit else "np.clip((image + 1) / 2, 0, 1)"
         shown = any(isinstance(outer, ast.Call) for outer in script.around(first))
@@ -118,6 +101,11 @@ def helper(script: Script, name: str) -> str | None:
     return FAKE.format(
         name=name, arguments=", ".join(names), count=count[0], dim=dim[0], generator=generator[0]
     )
+
+
+def is_paired(statement: ast.AST) -> bool:
+    """Is this `images, labels = ...`?"""
+    return isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple)
 
 
 def call_of(script: Script, train: Function) -> str | None:

@@ -52,8 +52,15 @@ class Text:
 
     def drop_argument(self, call: ast.Call, argument: ast.expr | ast.keyword) -> Edit:
         """Take an argument out, with the comma before or behind it."""
+        return self.drop_of([*call.args, *call.keywords], argument)
+
+    def drop_element(self, whole: ast.List, element: ast.expr) -> Edit:
+        """Take an element out of a list, with the comma before or behind it."""
+        return self.drop_of(whole.elts, element)
+
+    def drop_of(self, others: Sequence[ast.expr | ast.keyword], argument: ast.expr | ast.keyword) -> Edit:
+        """Take one of several out that commas divide."""
         start, end = self.span(argument)
-        others = [*call.args, *call.keywords]
         before = [self.span(other)[1] for other in others if self.span(other)[1] <= start]
         after = [self.span(other)[0] for other in others if self.span(other)[0] >= end]
         if before:

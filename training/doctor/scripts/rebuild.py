@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.doctor.scripts.complete import complete, needed_imports
+from training.doctor.scripts.complete import complete
 from training.doctor.scripts.edits import Edit, Text
 from training.doctor.scripts.networks import Role
 from training.doctor.scripts.reader import Function
@@ -47,7 +47,7 @@ def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     yield from keep(script, text, course)
     yield text.before(top_statement(script, course.function), step_text() + "\n\n")
     yield from complete(script, text, course.function)
-    yield from needed_imports(script, text, ("np", "tf", *(("os",) if any(missing_folders(script)) else ())))
+    yield from unnormalise(script, text)
 
 
 def course_of(script: Script) -> Course | None:
@@ -104,6 +104,18 @@ def thaw(script: Script, text: Text) -> Iterator[Edit]:
         for node in switched(script, to):
             block = getattr(script.parents[node], "body", [])
             yield text.put(node, "pass") if len(block) == 1 else text.remove(node)
+
+
+def unnormalise(script: Script, text: Text) -> Iterator[Edit]:
+    """Take batch normalisation out of the discriminator: R1 is of one picture, not of a batch."""
+    for layer in script.normed(script.discriminators):
+        outer = [layer.node, *script.around(layer.node)]
+        statement = next(node for node in outer if isinstance(node, ast.stmt))
+        holder = script.parents[layer.node]
+        if isinstance(holder, ast.List):
+            yield text.drop_element(holder, layer.node)
+        elif isinstance(statement, ast.Expr | ast.Assign):
+            yield text.remove(statement)
 
 
 def play(script: Script, text: Text, course: Course) -> Iterator[Edit]:

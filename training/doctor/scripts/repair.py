@@ -2,7 +2,9 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from training.doctor.scripts.complete import with_imports
 from training.doctor.scripts.edits import Edit, Text, applied
 from training.doctor.scripts.networks import Layer, Network, Role
 from training.doctor.scripts.rebuild import rebuild
@@ -29,7 +31,8 @@ def repair(script: Script) -> str:
     """Return the script's text with everything mended that is known to be mendable in this script."""
     text = Text(script.source)
     edits = [edit for mend in MENDS for edit in mend(script, text)]
-    return applied(script.source.text, edits)
+    changed = applied(script.source.text, edits)
+    return with_imports(Script(replace(script.source, text=changed, tree=ast.parse(changed), cells=())))
 
 
 def slips(script: Script, text: Text) -> Iterator[Edit]:
@@ -50,7 +53,7 @@ def logits(script: Script, text: Text) -> Iterator[Edit]:
     if len(dropped) < sum(network.output == "sigmoid" for network in script.discriminators):
         return  # the sigmoid stands elsewhere: half a change would be worse than none
     yield from dropped
-    keras = "tf.keras" if "tf" in script.words else "keras"
+    keras = "keras" if imports(script, "keras") and not imports(script, "tf") else "tf.keras"
     for loss, of_logits in cross_entropies(script):
         if of_logits is False and isinstance(loss, ast.Call):
             given = next((word for word in loss.keywords if word.arg == "from_logits"), None)
@@ -61,6 +64,12 @@ def logits(script: Script, text: Text) -> Iterator[Edit]:
         metrics = call.argument("metrics")
         if metrics is not None and measures_accuracy(call):
             yield text.put(metrics, f"[{keras}.metrics.BinaryAccuracy(threshold=0.0)]")
+
+
+def imports(script: Script, name: str) -> bool:
+    """Does the module import something under this name?"""
+    found = [node for node in ast.walk(script.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return any((alias.asname or alias.name) == name for node in found for alias in node.names)
 
 
 def linear(layer: Layer, text: Text) -> list[Edit]:

@@ -17,6 +17,7 @@ NOTEBOOK = {"display", "get_ipython", "exit", "quit"}
 IMPORTS = {
     "K": "from tensorflow.keras import backend as K",
     "Image": "from PIL import Image",
+    "Path": "from pathlib import Path",
     "keras": "from tensorflow import keras",
     "layers": "from tensorflow.keras import layers",
     "np": "import numpy as np",
@@ -113,7 +114,7 @@ def import_of(name: str) -> str | None:
         return f"from {KERAS[name]} import {name}"
     if name in KINDS and name[0].isupper():
         return f"from tensorflow.keras.layers import {name}"
-    return f"import {name}" if name.islower() and name in {"glob", "math", "os", "random", "time"} else None
+    return f"import {name}" if name.islower() and name in {"glob", "math", "os", "random", "sys", "time"} else None
 
 
 def import_lines(names: list[str]) -> list[str]:
@@ -127,4 +128,4 @@ def import_lines(names: list[str]) -> list[str]:
             modules[module].append(name)
         else:
             lines.append(line)
-    return sorted(lines) + [f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()]
+    return sorted(lines, key=lambda line: (line.startswith("from"), line)) + [f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()]

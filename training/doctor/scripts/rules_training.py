@@ -443,6 +443,8 @@ def optimizer_uses(script: Script) -> Iterator[tuple[Call, ast.expr, Role]]:
     for call in script.calls:
         if call.name == "compile" and call.receiver is not None:
             optimizer, role = call.argument("optimizer", 0), script.role(call.receiver)
+            if role is None or not script.of_networks(role, "train_on_batch", "fit"):
+                continue
         elif call.name in {"apply_gradients", "apply", "minimize"} and call.receiver is not None:
             optimizer, role = call.receiver, moved(script, call.node)
         else:
