@@ -210,6 +210,29 @@ def evaluate(
     print(f"Generated cards beside their nearest training cards: {run / 'neighbours.png'}")
 
 
+def doctor(target: Folder, fix: Path | None = None, json: bool = False) -> None:
+    """Say what is wrong with a Keras GAN's script or notebook, without running it.
+
+    Ends with 0 if there is nothing above a note, with 1 if there is, with 2 if the target cannot be read.
+
+    Args:
+        target: A .py or .ipynb file.
+        fix: Also write a repaired script there; the original stays as it is.
+        json: Findings as JSON.
+    """
+    from training.doctor import consult
+
+    try:
+        findings = consult.consult(target)
+        print(consult.as_json(findings) if json else consult.told(findings))
+        if fix is not None:
+            print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)
+    except Trouble as trouble:
+        print(f"holofoil: {trouble}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(consult.exit_code(findings))
+
+
 COMMANDS = {
     "sample-cards": sample_cards,
     "audit": audit,
@@ -217,6 +240,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "export": export,
+    "doctor": doctor,
 }
 
 

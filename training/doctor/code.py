@@ -55,7 +55,9 @@ def repair(path: Path, out: Path) -> Repaired:
         BadScript: the script cannot be read, or `out` is there already.
     """
     if out.exists() or out.suffix != ".py":
-        raise BadScript(f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file.")
+        raise BadScript(
+            f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file."
+        )
     script = understood(path)
     text = f"# Repaired from {path.name} by `holofoil doctor --fix`.\n" + mended_text(script)
     out.write_text(text, encoding="utf-8")

@@ -85,10 +85,25 @@ def test_keras_2_is_not_told_of_keras_3(tmp_path):
         ("(images.astype('float32') - 127.5) / 127.5", "images / 255.0", "", "C9"),
         ("activation='tanh'", "activation='sigmoid'", "", "C9"),
         ("activation='sigmoid'))", "))", "C4", "C5"),
-        ("loss='binary_crossentropy'", "loss=tf.keras.losses.BinaryCrossentropy(from_logits=True)", "C4", "C5"),
+        (
+            "loss='binary_crossentropy'",
+            "loss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
+            "C4",
+            "C5",
+        ),
         ("np.ones((n_samples, 1))", "0.9 * np.ones((n_samples, 1))", "", "C12"),
-        ("(5, 5), strides=(2, 2), padding='same', use_bias", "(4, 4), strides=(2, 2), padding='same', use_bias", "C11", ""),
-        ("    model.add(Dropout(0.3))", "    model.add(BatchNormalization())\n    model.add(Dropout(0.3))", "", "C8"),
+        (
+            "(5, 5), strides=(2, 2), padding='same', use_bias",
+            "(4, 4), strides=(2, 2), padding='same', use_bias",
+            "C11",
+            "",
+        ),
+        (
+            "    model.add(Dropout(0.3))",
+            "    model.add(BatchNormalization())\n    model.add(Dropout(0.3))",
+            "",
+            "C8",
+        ),
         ("areport_progress", "report_progress", "C1", ""),
         ("    # Report the progress on the full epoch\n    report", "        report", "C14", ""),
         ("step % 10 == 0", "epoch % 10 == 0", "", ""),
@@ -107,7 +122,11 @@ def test_one_changed_line_changes_one_finding(tmp_path, old, new, gone, come):
 
 
 def test_a_condition_that_is_never_true_is_found(tmp_path):
-    text = (SCRIPTS / "tape_loop.py").read_text(encoding="utf-8").replace("if (epoch + 1) % 15 == 0", "if epoch == epochs")
+    text = (
+        (SCRIPTS / "tape_loop.py")
+        .read_text(encoding="utf-8")
+        .replace("if (epoch + 1) % 15 == 0", "if epoch == epochs")
+    )
     assert "C14" in ids(write(tmp_path, text))
 
 

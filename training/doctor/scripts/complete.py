@@ -21,24 +21,26 @@ def load_cards(path):
     if path.endswith(".npz"):
         images = next(iter(np.load(path).values()))
     else:
-        files = [file for file in sorted(Path(path).rglob("*")) if file.suffix.lower() in (".png", ".jpg", ".webp")]
-        images = np.stack([np.asarray(Image.open(file).convert("RGB").resize(({width}, {height}))) for file in files])
+        kinds = ("*.png", "*.jpg", "*.jpeg", "*.webp")
+        files = sorted(file for kind in kinds for file in Path(path).rglob(kind))
+        pictures = [Image.open(file).convert("RGB").resize(({width}, {height})) for file in files]
+        images = np.stack([np.asarray(picture) for picture in pictures])
     return images.astype("float32") / {scale}
 '''
-REAL = '''\
+REAL = """\
 def {name}({count}):
     chosen = np.random.randint(0, len(cards), {count})
     return cards[chosen], np.ones(({count}, 1))
-'''
-FAKE = '''\
+"""
+FAKE = """\
 def {name}({arguments}):
     noise = np.random.randn({count}, {dim})
     return {generator}.predict(noise, verbose=0), np.zeros(({count}, 1))
-'''
-SHOWN = '''\
+"""
+SHOWN = """\
 def {name}(image):
     return {value}
-'''
+"""
 
 
 def with_imports(after: Script) -> str:
@@ -74,7 +76,9 @@ def complete(script: Script, text: Text, train: Function) -> Iterator[Edit]:
 def missing_helpers(script: Script) -> list[str]:
     """Return the functions that stand elsewhere."""
     names = undefined(script)
-    return [name for name, lines in names.items() if not import_of(name) and not slip_of(script, name, lines[0])]
+    return [
+        name for name, lines in names.items() if not import_of(name) and not slip_of(script, name, lines[0])
+    ]
 
 
 def helper(script: Script, name: str) -> str | None:
@@ -129,7 +133,7 @@ def call_of(script: Script, train: Function) -> str | None:
 
 
 def arguments(function: Function, made: dict[Role, str]) -> str | None:
-    """Write a call's arguments, each by the network its name asks for; None if one asks for something else."""
+    """Write a call's arguments, each by the network its name asks for; None if there is another."""
     required = function.args.args[: len(function.args.args) - len(function.args.defaults)]
     roles = [role_of_name(argument.arg) for argument in required]
     if any(role not in made for role in roles):

@@ -58,9 +58,34 @@ POSITIONS = {
 
 
 NO_NETWORKS = {
-    *("accuracy", "acc", "cost", "epoch", "epochs", "fake", "fn", "grad", "gradient", "gradients", "grads", "image"),
+    *(
+        "accuracy",
+        "acc",
+        "cost",
+        "epoch",
+        "epochs",
+        "fake",
+        "fn",
+        "grad",
+        "gradient",
+        "gradients",
+        "grads",
+        "image",
+    ),
     *("images", "img", "imgs", "label", "labels", "logits", "loss", "losses", "lr", "metric", "noise", "opt"),
-    *("optim", "optimizer", "optimiser", "output", "real", "solver", "step", "steps", "tape", "train", "trainer"),
+    *(
+        "optim",
+        "optimizer",
+        "optimiser",
+        "output",
+        "real",
+        "solver",
+        "step",
+        "steps",
+        "tape",
+        "train",
+        "trainer",
+    ),
 }  # words of what belongs to a network without being one, as in g_loss_fn
 
 
@@ -102,7 +127,11 @@ class Layer:
         value = self.option(name, 1)
         if isinstance(value, int) and not isinstance(value, bool):
             return value, value
-        if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(side, int) for side in value):
+        if (
+            isinstance(value, list | tuple)
+            and len(value) == 2
+            and all(isinstance(side, int) for side in value)
+        ):
             return value[0], value[1]
         return None
 
@@ -188,7 +217,7 @@ def role_of_name(name: str) -> Role | None:
     generator = "generator" in snake or parts & {"gen", "g", "netg"}
     discriminator = "discriminator" in snake or "critic" in snake or parts & {"disc", "dis", "d", "netd"}
     stack = "adversarial" in snake or parts & {"gan", "dcgan", "wgan", "combined", "stacked"}
-    if generator and discriminator or (stack and not generator and not discriminator):
+    if (generator and discriminator) or (stack and not generator and not discriminator):
         return Role.STACK
     return Role.GENERATOR if generator else Role.DISCRIMINATOR if discriminator else None
 
@@ -256,9 +285,7 @@ def convolved(layer: Layer, shape: tuple[int, ...]) -> tuple[tuple[int, ...], in
     kernel, strides, filters = layer.pair("kernel_size"), layer.pair("strides"), layer.option("filters")
     if kernel is None or strides is None or not isinstance(filters, int):
         return None
-    sides = [
-        side_after(layer, side, k, s) for side, k, s in zip(shape[:2], kernel, strides, strict=True)
-    ]
+    sides = [side_after(layer, side, k, s) for side, k, s in zip(shape[:2], kernel, strides, strict=True)]
     weights = prod(kernel) * shape[2] * filters
     places = prod(shape[:2]) if layer.kind == "Conv2DTranspose" else prod(sides)
     return (*sides, filters), weights + (filters if layer.option("use_bias", True) else 0), weights * places

@@ -3,6 +3,7 @@
 import ast
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +40,7 @@ class Thing:
     names: Names
 
 
-class Returned(Exception):  # noqa: N818
+class Returned(Exception):
     """A function's return, on its way out of the statements around it."""
 
     def __init__(self, value: object) -> None:
@@ -100,7 +101,11 @@ class Reader:
             case ast.AnnAssign() if node.value:
                 self.bind(node.target, self.value(node.value, names), names)
             case ast.AugAssign():
-                self.bind(node.target, joined([self.value(node.target, names), self.value(node.value, names)]), names)
+                self.bind(
+                    node.target,
+                    joined([self.value(node.target, names), self.value(node.value, names)]),
+                    names,
+                )
             case ast.Expr():
                 self.value(node.value, names)
             case ast.Return():
@@ -214,13 +219,21 @@ class Reader:
         left, right = self.value(node.left, names), self.value(node.right, names)
         if isinstance(left, Trail) or isinstance(right, Trail):
             both = joined([left, right])
-            plus = (Layer("Add", node, {}, self.doubt),) if isinstance(left, Trail) and isinstance(right, Trail) else ()
+            plus = (
+                (Layer("Add", node, {}, self.doubt),)
+                if isinstance(left, Trail) and isinstance(right, Trail)
+                else ()
+            )
             return Trail(both.items + plus)
         if isinstance(left, list) and isinstance(right, list) and isinstance(node.op, ast.Add):
             return left + right
         if all(isinstance(side, int | float) for side in (left, right)) and type(node.op) in OPERATORS:
             try:
-                return OPERATORS[type(node.op)](left, right) if abs(right) < 64 or not isinstance(node.op, ast.Pow) else UNKNOWN
+                return (
+                    OPERATORS[type(node.op)](left, right)
+                    if abs(right) < 64 or not isinstance(node.op, ast.Pow)
+                    else UNKNOWN
+                )
             except (ZeroDivisionError, OverflowError):
                 return UNKNOWN
         return UNKNOWN
@@ -257,7 +270,9 @@ class Reader:
         keywords = {word.arg: self.value(word.value, names) for word in node.keywords if word.arg}
         if isinstance(node.func, ast.Call):
             return self.applied(self.value(node.func, names), positional, keywords)
-        known = self.looked_up(node.func, names) if isinstance(node.func, ast.Name | ast.Attribute) else UNKNOWN
+        known = (
+            self.looked_up(node.func, names) if isinstance(node.func, ast.Name | ast.Attribute) else UNKNOWN
+        )
         if isinstance(known, Layer | Network):
             return self.applied(known, positional, keywords)
         if isinstance(node.func, ast.Attribute) and node.func.attr in {"add", "append", "extend"}:
@@ -282,7 +297,9 @@ class Reader:
         if kind == "Sequential":
             return self.sequential(node, keywords.get("layers", positional[0] if positional else None))
         if kind == "Model" and kind not in self.classes:
-            return self.functional(node, keywords.get("outputs", positional[1] if len(positional) > 1 else None))
+            return self.functional(
+                node, keywords.get("outputs", positional[1] if len(positional) > 1 else None)
+            )
         if kind in self.classes:
             return self.made(self.classes[kind], positional, keywords)
         own = self.functions.get(kind)
@@ -323,7 +340,9 @@ class Reader:
     def sequential(self, node: ast.AST, layers: object) -> Network:
         """A Sequential, empty or of a list of layers."""
         network = Network(node, doubt=self.doubt)
-        network.items += [item for layer in layers for item in listed_items(layer)] if isinstance(layers, list) else []
+        network.items += (
+            [item for layer in layers for item in listed_items(layer)] if isinstance(layers, list) else []
+        )
         return self.keep(network)
 
     def functional(self, node: ast.AST, outputs: object) -> Network:
@@ -366,10 +385,8 @@ class Reader:
         start = methods.get("__init__")
         if start and len(self.scope) < DEPTH:
             names = parameters(start, positional, keywords, self.globals, self.value)
-            try:
+            with suppress(Returned):
                 self.body(start.body, names)
-            except Returned:
-                pass
         own = {name: value for name, value in names.items() if name.startswith("self.")}
         forward = methods.get("call")
         trail = self.call(forward, [Trail(), Trail()], {}, own) if forward else None

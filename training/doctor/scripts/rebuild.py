@@ -52,7 +52,9 @@ def rebuild(script: Script, text: Text) -> Iterator[Edit]:
 
 def course_of(script: Script) -> Course | None:
     """Find the one loop in which discriminator and stacked model take turns."""
-    stacks = [call for call in script.of_networks(Role.STACK, "train_on_batch") if call.loops and call.function]
+    stacks = [
+        call for call in script.of_networks(Role.STACK, "train_on_batch") if call.loops and call.function
+    ]
     if len(stacks) != 1 or stacks[0].function is None or script.taped:
         return None
     function, stacked = stacks[0].function, stacks[0]
@@ -61,7 +63,9 @@ def course_of(script: Script) -> Course | None:
         for call in script.of_networks(Role.DISCRIMINATOR, "train_on_batch")
         if call.function is function and call.loops
     ]
-    own = [call for call in [*judged, stacked] if isinstance(script.parents[call.node], ast.Assign | ast.Expr)]
+    own = [
+        call for call in [*judged, stacked] if isinstance(script.parents[call.node], ast.Assign | ast.Expr)
+    ]
     real = real_pictures(script, judged)
     generator = generator_in(script, function)
     if len(own) != len(judged) + 1 or not 0 < len(judged) < 3 or real is None or generator is None:
@@ -138,7 +142,12 @@ def play(script: Script, text: Text, course: Course) -> Iterator[Edit]:
 
 def waits(course: Course, statements: list[ast.AST]) -> bool:
     """Is nothing made of the discriminator's losses before the generator's turn?"""
-    targets = {name for node in statements[:-1] for target in getattr(node, "targets", []) for name in names_in(target)}
+    targets = {
+        name
+        for node in statements[:-1]
+        for target in getattr(node, "targets", [])
+        for name in names_in(target)
+    }
     first, last = course.judged[0].node.lineno, course.stacked.node.lineno
     return not any(
         isinstance(node, ast.Name)
@@ -160,7 +169,9 @@ def unused(course: Course, removed: list[ast.AST]) -> list[ast.stmt]:
     gone: list[ast.AST] = list(removed)
     kept = {course.real, course.noise}
     while True:
-        assigns = [node for node in ast.walk(course.function) if isinstance(node, ast.Assign) and node not in gone]
+        assigns = [
+            node for node in ast.walk(course.function) if isinstance(node, ast.Assign) and node not in gone
+        ]
         dead = [node for node in assigns if is_dead(course.function, node, gone, kept)]
         if not dead:
             return [node for node in gone[len(removed) :] if isinstance(node, ast.stmt)]
@@ -183,7 +194,9 @@ def is_dead(function: Function, node: ast.Assign, gone: list[ast.AST], kept: set
 
 def loaded(node: ast.AST) -> set[str]:
     """Return the names that are read in a statement."""
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+    return {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+    }
 
 
 def head_names(node: ast.AST) -> set[str]:
@@ -221,7 +234,9 @@ def keep(script: Script, text: Text, course: Course) -> Iterator[Edit]:
     """Make the folders that are saved into, and save where nothing is saved."""
     if any(missing_folders(script)):
         folders = sorted({folder for call in script.calls for folder, _ in folders_of(script, call)})
-        yield text.before(course.loop, "\n".join(f'os.makedirs("{folder}", exist_ok=True)' for folder in folders))
+        yield text.before(
+            course.loop, "\n".join(f'os.makedirs("{folder}", exist_ok=True)' for folder in folders)
+        )
     if any(nothing_saved(script)) and isinstance(course.loop, ast.For):
         turn = ast.unparse(course.loop.target)
         save = f'stable_step.average.save(f"generator_{{{turn}:04d}}.keras")'
@@ -232,7 +247,9 @@ def keep(script: Script, text: Text, course: Course) -> Iterator[Edit]:
 def top_statement(script: Script, node: ast.stmt) -> ast.stmt:
     """Return the statement of the module that a node stands in."""
     outer = [node, *script.around(node)]
-    return next(found for found in outer if isinstance(found, ast.stmt) and script.parents[found] is script.tree)
+    return next(
+        found for found in outer if isinstance(found, ast.stmt) and script.parents[found] is script.tree
+    )
 
 
 def step_text() -> str:

@@ -11,7 +11,7 @@ from training.doctor.scripts.rebuild import rebuild
 from training.doctor.scripts.rules_habits import behind_loops
 from training.doctor.scripts.rules_names import slip_of, undefined
 from training.doctor.scripts.rules_networks import is_uneven, without_bias
-from training.doctor.scripts.rules_range import scalings, real_range, to_unit
+from training.doctor.scripts.rules_range import real_range, scalings, to_unit
 from training.doctor.scripts.rules_training import (
     at_inference,
     cross_entropies,
@@ -22,7 +22,6 @@ from training.doctor.scripts.rules_training import (
     squashed_before_loss,
 )
 from training.doctor.scripts.script import Script
-
 
 Mend = Callable[[Script, Text], Iterator[Edit]]
 
@@ -129,7 +128,9 @@ def added_by(script: Script, call: ast.Call) -> ast.Expr | None:
     """Return the statement `model.add(layer)` that a layer is made in, if it is one."""
     outer = script.parents.get(call)
     statement = script.parents.get(outer) if isinstance(outer, ast.Call) else None
-    is_add = isinstance(outer, ast.Call) and isinstance(outer.func, ast.Attribute) and outer.func.attr == "add"
+    is_add = (
+        isinstance(outer, ast.Call) and isinstance(outer.func, ast.Attribute) and outer.func.attr == "add"
+    )
     return statement if is_add and isinstance(statement, ast.Expr) else None
 
 

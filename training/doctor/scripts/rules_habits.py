@@ -63,7 +63,11 @@ def behind_loops(script: Script) -> Iterator[tuple[ast.For, Call]]:
             for statement in block[index + 1 :]:
                 if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
                     call = script.call(statement.value)
-                    if takes(call, names_in(loop.target)) and reports(script, call) and not twin(script, loop, call):
+                    if (
+                        takes(call, names_in(loop.target))
+                        and reports(script, call)
+                        and not twin(script, loop, call)
+                    ):
                         yield loop, call
 
 
@@ -95,7 +99,9 @@ def takes(call: Call, names: list[str]) -> bool:
 def reports(script: Script, call: Call) -> set[str]:
     """Return the ways in which one of the script's own functions reports."""
     function = script.reader.functions.get(call.name)
-    return {inner.name for inner in script.calls if inner.function is function} & REPORTS if function else set()
+    return (
+        {inner.name for inner in script.calls if inner.function is function} & REPORTS if function else set()
+    )
 
 
 def twin(script: Script, loop: ast.For, call: Call) -> bool:
@@ -118,7 +124,9 @@ def impossible_conditions(script: Script) -> Iterator[ast.Compare]:
         end = ast.unparse(loop.iter.args[-1])
         for node in ast.walk(loop):
             match node:
-                case ast.If(test=ast.Compare(left=ast.Name(id=name), ops=[ast.Eq()], comparators=[right]) as test):
+                case ast.If(
+                    test=ast.Compare(left=ast.Name(id=name), ops=[ast.Eq()], comparators=[right]) as test
+                ):
                     if [name] == names_in(loop.target) and ast.unparse(right) == end:
                         yield test
                 case _:
@@ -219,7 +227,12 @@ def has_fixed_noise(script: Script) -> bool:
         noise = [part for part in calls if script.reader.kind(part.func) in NOISE and not script.loops(part)]
         if any(part.keywords and any(word.arg == "seed" for word in part.keywords) for part in noise):
             return True
-        once = function is None or function.name == "__init__" or FIXED.search(name) or trains_later(script, function)
+        once = (
+            function is None
+            or function.name == "__init__"
+            or FIXED.search(name)
+            or trains_later(script, function)
+        )
         if noise and once:
             return True
     return False
@@ -235,8 +248,12 @@ def missing_folders(script: Script) -> Iterator[Finding]:
     """C22: saving into a folder that nothing makes."""
     if any(call.name in MAKES_FOLDERS for call in script.calls):
         return
-    paths = [path for call in script.calls if call.name in {"save", "save_weights", "savefig", "imsave"}
-             for path in folders_of(script, call)]
+    paths = [
+        path
+        for call in script.calls
+        if call.name in {"save", "save_weights", "savefig", "imsave"}
+        for path in folders_of(script, call)
+    ]
     if paths:
         names = sorted({path for path, _ in paths})
         yield Finding(
@@ -253,7 +270,9 @@ def missing_folders(script: Script) -> Iterator[Finding]:
 
 def folders_of(script: Script, call: Call) -> list[tuple[str, ast.expr]]:
     """Return the relative folders in the literal beginnings of a call's path, and where they stand."""
-    if not call.node.args or (call.receiver is not None and script.role(call.receiver) is None and call.name == "save"):
+    if not call.node.args or (
+        call.receiver is not None and script.role(call.receiver) is None and call.name == "save"
+    ):
         return []
     path = call.node.args[0]
     values = script.values(path) if isinstance(path, ast.Name) else [path]

@@ -100,7 +100,9 @@ def slip_of(script: Script, name: str, line: int) -> str | None:
 
 def names_at(script: Script, line: int) -> list[str]:
     """Return the names given a value in the function around a line, and in the module."""
-    at = next((node for node in ast.walk(script.tree) if isinstance(node, ast.Name) and node.lineno == line), None)
+    at = next(
+        (node for node in ast.walk(script.tree) if isinstance(node, ast.Name) and node.lineno == line), None
+    )
     function = script.function(at) if at else None
     given = [argument.arg for argument in function.args.args] if function else []
     return given + [name for where, name in script.assigned if where in {function, None}]
@@ -114,7 +116,11 @@ def import_of(name: str) -> str | None:
         return f"from {KERAS[name]} import {name}"
     if name in KINDS and name[0].isupper():
         return f"from tensorflow.keras.layers import {name}"
-    return f"import {name}" if name.islower() and name in {"glob", "math", "os", "random", "sys", "time"} else None
+    return (
+        f"import {name}"
+        if name.islower() and name in {"glob", "math", "os", "random", "sys", "time"}
+        else None
+    )
 
 
 def import_lines(names: list[str]) -> list[str]:
@@ -128,4 +134,6 @@ def import_lines(names: list[str]) -> list[str]:
             modules[module].append(name)
         else:
             lines.append(line)
-    return sorted(lines, key=lambda line: (line.startswith("from"), line)) + [f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()]
+    return sorted(lines, key=lambda line: (line.startswith("from"), line)) + [
+        f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()
+    ]

@@ -52,7 +52,8 @@ def missing_bias(script: Script) -> Iterator[Finding]:
             Severity.NOTE if only_output else Severity.WARNING,
             "`use_bias=False` stands where no normalisation follows.",
             script.source.line(bare[0].node),
-            "It belongs in front of BatchNormalization, which subtracts the mean and so any bias, and adds its own "
+            "It belongs in front of BatchNormalization, which subtracts the mean and so any bias, and adds "
+            "its own "
             "(beta); without one the layer can no longer shift its output.",
             "Put BatchNormalization() between the layer and its activation,\n"
             "or leave `use_bias=False` out; the output layer takes no norm, so it keeps its bias.",
@@ -84,7 +85,8 @@ def weaker_by_count(script: Script) -> Iterator[Finding]:
             "C17",
             "weaker by parameters only",
             Severity.NOTE,
-            f"The discriminator has {made[0] / judged[0]:.1f} times fewer parameters than the generator, but does "
+            f"The discriminator has {made[0] / judged[0]:.1f} times fewer parameters than the generator, "
+            "but does "
             f"{judged[1] / made[1]:.1f} times the arithmetic.",
             f"generator {made[0]:,} parameters, {made[1]:,} multiplications a picture; "
             f"discriminator {judged[0]:,} and {judged[1]:,}",
@@ -102,9 +104,11 @@ def norm_under_penalty(script: Script) -> Iterator[Finding]:
             "C19",
             "batch normalisation under a gradient penalty",
             Severity.WARNING,
-            "The discriminator is penalised for each picture's gradient, but its BatchNormalization mixes pictures.",
+            "The discriminator is penalised for each picture's gradient, but its BatchNormalization mixes "
+            "pictures.",
             script.source.line(norms[0].node),
-            "With it one picture's answer depends on all others of the batch, and the penalty's gradient is no "
+            "With it one picture's answer depends on all others of the batch, and the penalty's gradient "
+            "is no "
             "longer that of one picture.",
             "Leave BatchNormalization out of the discriminator, or use LayerNormalization().",
             script.source.places(layer.node for layer in norms),
@@ -113,7 +117,9 @@ def norm_under_penalty(script: Script) -> Iterator[Finding]:
 
 def resize_under_penalty(script: Script) -> Iterator[Finding]:
     """C20: TensorFlow's resize has no second derivative; the penalty's gradient vanishes without a word."""
-    layers = [layer for network in script.discriminators for layer in network.layers if resizes_smoothly(layer)]
+    layers = [
+        layer for network in script.discriminators for layer in network.layers if resizes_smoothly(layer)
+    ]
     if script.penalised and layers:
         yield Finding(
             "C20",
@@ -121,7 +127,8 @@ def resize_under_penalty(script: Script) -> Iterator[Finding]:
             Severity.CRITICAL,
             "The discriminator resizes its pictures, and a gradient penalty lies on it.",
             script.source.line(layers[0].node),
-            "TensorFlow has no second derivative of a bilinear or bicubic resize and puts zero in its place: the "
+            "TensorFlow has no second derivative of a bilinear or bicubic resize and puts zero in its "
+            "place: the "
             "penalty is counted in the loss but teaches nothing.",
             "Resize the pictures before the tape watches them, or use AveragePooling2D inside.",
             script.source.places(layer.node for layer in layers),

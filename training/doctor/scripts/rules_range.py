@@ -55,7 +55,8 @@ def unscaled_images(script: Script) -> Iterator[Finding]:
             Severity.CRITICAL,
             f"Real pictures are in {real}, but the generator draws in {made}.",
             f"{script.source.line(shown)} beside {script.source.line(drawn)} ({script.source.place(drawn)})",
-            "The discriminator tells reals by their mean alone, from the first step on; the generator learns nothing.",
+            "The discriminator tells reals by their mean alone, from the first step on; the generator "
+            "learns nothing.",
             REMEDIES[output],
             script.source.place(shown),
         )
@@ -75,7 +76,11 @@ def real_range(script: Script) -> tuple[str | None, ast.AST]:
 
 def scalings(script: Script, test: Test) -> list[ast.expr]:
     """Return the expressions that scale pictures so, without those made for display."""
-    found = [node for node in ast.walk(script.tree) if isinstance(node, ast.BinOp | ast.Call) and test(script, node)]
+    found = [
+        node
+        for node in ast.walk(script.tree)
+        if isinstance(node, ast.BinOp | ast.Call) and test(script, node)
+    ]
     return [node for node in found if not displayed(script, node)]
 
 
@@ -96,8 +101,10 @@ def to_symmetric(script: Script, node: ast.expr) -> bool:
         return right in (127.5, 128, 127) or (right == 0.5 and subtracts(script, node.left, 0.5))
     if isinstance(node.op, ast.Sub):
         return right == 1 and isinstance(node.left, ast.BinOp) and doubles(script, node.left)
-    return isinstance(node.op, ast.Mult) and 2 in (left, right) and (
-        subtracts(script, node.left, 0.5) or subtracts(script, node.right, 0.5)
+    return (
+        isinstance(node.op, ast.Mult)
+        and 2 in (left, right)
+        and (subtracts(script, node.left, 0.5) or subtracts(script, node.right, 0.5))
     )
 
 
@@ -123,7 +130,9 @@ def is_255th(value: object) -> bool:
 
 def subtracts(script: Script, node: ast.expr, amount: float) -> bool:
     """Is this something minus that amount?"""
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and script.constant(node.right) == amount
+    return (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and script.constant(node.right) == amount
+    )
 
 
 def doubles(script: Script, node: ast.BinOp) -> bool:

@@ -20,7 +20,11 @@ def frozen_discriminator(script: Script) -> Iterator[Finding]:
     compiled = script.of_networks(Role.DISCRIMINATOR, "compile")
     trained = script.of_networks(Role.DISCRIMINATOR, "train_on_batch", "fit")
     first = min(frozen, key=lambda node: node.lineno)
-    late = [call for call in compiled if call.function is script.function(first) and call.node.lineno > first.lineno]
+    late = [
+        call
+        for call in compiled
+        if call.function is script.function(first) and call.node.lineno > first.lineno
+    ]
     thawed = switched(script, to=True)
     if late and not thawed:
         yield frozen_in_both(script, first, late[0])
@@ -39,8 +43,10 @@ def frozen_in_keras_3(script: Script, freeze: ast.Assign, compiled: Call) -> Fin
         "In Keras 3 (TensorFlow 2.16 and later) this discriminator never learns.",
         f"{script.source.line(freeze)} behind {script.source.line(compiled.node)} "
         f"({script.source.place(compiled.node)})",
-        "Keras 2 kept what was trainable when `compile` was called, so that the discriminator learnt in its own "
-        "train_on_batch and stood still in the stacked model's. Keras 3 looks when train_on_batch first runs, and "
+        "Keras 2 kept what was trainable when `compile` was called, so that the discriminator learnt in "
+        "its own "
+        "train_on_batch and stood still in the stacked model's. Keras 3 looks when train_on_batch first "
+        "runs, and "
         "by then it is frozen; its one sign is a warning that there are no trainable weights.",
         TAPE_REMEDY,
         script.source.place(freeze),
@@ -56,7 +62,8 @@ def frozen_in_both(script: Script, freeze: ast.Assign, compiled: Call) -> Findin
         "The discriminator is frozen before it is compiled: it never learns, in Keras 2 nor in Keras 3.",
         f"{script.source.line(freeze)}, then {script.source.line(compiled.node)} "
         f"({script.source.place(compiled.node)})",
-        "Keras 2 keeps what is trainable at `compile`, Keras 3 what is trainable when train_on_batch first runs.",
+        "Keras 2 keeps what is trainable at `compile`, Keras 3 what is trainable when train_on_batch first "
+        "runs.",
         TAPE_REMEDY,
         script.source.place(freeze),
     )
@@ -70,8 +77,10 @@ def toggled(script: Script, nodes: list[ast.Assign]) -> Finding:
         Severity.WARNING,
         "The discriminator is switched between trainable and frozen inside the training loop.",
         script.source.line(nodes[0]),
-        "Keras 2 ignores the switch, since `compile` has decided. Keras 3 reads it only while it traces a step: a "
-        "new batch size traces again, and in the wrong state the discriminator stops learning without an error, "
+        "Keras 2 ignores the switch, since `compile` has decided. Keras 3 reads it only while it traces a "
+        "step: a "
+        "new batch size traces again, and in the wrong state the discriminator stops learning without an "
+        "error, "
         "or the step fails with `Unknown variable`.",
         TAPE_REMEDY,
         script.source.places(nodes),
@@ -92,10 +101,18 @@ def switched(script: Script, to: bool) -> list[ast.Assign]:
     """Return the lines that set the discriminator's `trainable`, or that of its layers."""
     found = []
     for node in ast.walk(script.tree):
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Constant) or node.value.value is not to:
+        if (
+            not isinstance(node, ast.Assign)
+            or not isinstance(node.value, ast.Constant)
+            or node.value.value is not to
+        ):
             continue
         for target in node.targets:
-            if isinstance(target, ast.Attribute) and target.attr == "trainable" and of_discriminator(script, target):
+            if (
+                isinstance(target, ast.Attribute)
+                and target.attr == "trainable"
+                and of_discriminator(script, target)
+            ):
                 found.append(node)
     return sorted(found, key=lambda node: node.lineno)
 
@@ -127,7 +144,8 @@ def squashed_before_loss(script: Script) -> Iterator[Finding]:
             "The discriminator ends in a sigmoid, and the cross-entropy is taken of probabilities.",
             f"{script.source.line(squashed[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
             f"({script.source.place(losses[0][0])})",
-            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; from the logit it never is.",
+            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; from the logit it "
+            "never is.",
             "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
             script.source.places(network.layers[-1].node for network in squashed),
         )
@@ -140,7 +158,9 @@ def logits_mismatch(script: Script) -> Iterator[Finding]:
     logits = {of_logits for _, of_logits in losses}
     if outputs == {"linear"} and logits == {False}:
         what = "The discriminator's output has no sigmoid, but the loss takes it for a probability."
-        why = "A logit below 0 or above 1 is clipped to a probability, and there the gradient is exactly zero."
+        why = (
+            "A logit below 0 or above 1 is clipped to a probability, and there the gradient is exactly zero."
+        )
     elif outputs == {"sigmoid"} and logits == {True}:
         what = "The discriminator ends in a sigmoid, and the loss applies another one."
         why = "Between 0 and 1 a second sigmoid only reaches 0.50 to 0.73: the loss cannot fall below 0.5."
@@ -151,7 +171,8 @@ def logits_mismatch(script: Script) -> Iterator[Finding]:
         "logits mismatch",
         Severity.CRITICAL,
         what,
-        f"{script.source.line(losses[0][0])} beside {script.source.line(script.discriminators[0].layers[-1].node)}",
+        f"{script.source.line(losses[0][0])} beside "
+        f"{script.source.line(script.discriminators[0].layers[-1].node)}",
         why,
         "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
         script.source.places(node for node, _ in losses),
@@ -171,7 +192,9 @@ def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
             found.append((call.node, True))
         elif call.name == "compile":
             loss = call.argument("loss")
-            named = {part.value for part in ast.walk(loss) if isinstance(part, ast.Constant)} if loss else set()
+            named = (
+                {part.value for part in ast.walk(loss) if isinstance(part, ast.Constant)} if loss else set()
+            )
             if loss and "binary_crossentropy" in named and not isinstance(loss, ast.Call):
                 found.append((loss, False))
     return found
@@ -183,16 +206,20 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
     if not norms:
         return
     made = {origin: None for _, pictures in script.judged for origin in script.from_generator(pictures)}
-    predicted = [call for call in made if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")]
+    predicted = [
+        call for call in made if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")
+    ]
     hidden = [call for call in made if script.hidden(call)]
     if predicted:
         yield Finding(
             "C6",
             "fakes made by predict",
             Severity.WARNING,
-            "The discriminator learns from fakes made by `predict`, and the generator has BatchNormalization.",
+            "The discriminator learns from fakes made by `predict`, and the generator has "
+            "BatchNormalization.",
             script.source.line(predicted[0]),
-            "`predict` normalises by moving averages, the generator's own training by the batch: the discriminator "
+            "`predict` normalises by moving averages, the generator's own training by the batch: the "
+            "discriminator "
             "learns to know a generator that is not the one being trained.",
             "fakes = generator(noise, training=True)",
             script.source.places(predicted),
@@ -204,7 +231,8 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
             Severity.NOTE,
             "How the fakes are made does not stand in this file, and the generator has BatchNormalization.",
             script.source.line(hidden[0]),
-            "If it is by `generator.predict`, the discriminator meets a generator that normalises otherwise than "
+            "If it is by `generator.predict`, the discriminator meets a generator that normalises "
+            "otherwise than "
             "the one being trained.",
             "fakes = generator(noise, training=True)",
             script.source.places(hidden),
@@ -230,8 +258,10 @@ def untrained_pass(script: Script) -> Iterator[Finding]:
             Severity.WARNING,
             "A network with BatchNormalization is called as at inference inside the training step.",
             script.source.line(passes[0].node),
-            "Without `training=True` Keras normalises by moving averages instead of the batch: the two networks "
-            "learn from other pictures than each other, and averages that no call updates stay as they began.",
+            "Without `training=True` Keras normalises by moving averages instead of the batch: the two "
+            "networks "
+            "learn from other pictures than each other, and averages that no call updates stay as they "
+            "began.",
             "generator(noise, training=True), discriminator(images, training=True)",
             script.source.places(call.node for call in passes),
         )
@@ -244,13 +274,17 @@ def at_inference(script: Script, call: Call) -> bool:
         return False
     given = call.argument("training", 1)
     if given is None:
-        return not any(keyword.arg is None for keyword in call.node.keywords) and not defaults_to_training(script)
+        return not any(keyword.arg is None for keyword in call.node.keywords) and not defaults_to_training(
+            script
+        )
     return script.constant(given) is False
 
 
 def defaults_to_training(script: Script) -> bool:
     """Does one of the script's own networks have a `call` whose `training` is True unless told otherwise?"""
-    forwards = [node for node in ast.walk(script.tree) if isinstance(node, ast.FunctionDef) and node.name == "call"]
+    forwards = [
+        node for node in ast.walk(script.tree) if isinstance(node, ast.FunctionDef) and node.name == "call"
+    ]
     defaults = [default for node in forwards for default in node.args.defaults]
     return any(isinstance(default, ast.Constant) and default.value is True for default in defaults)
 
@@ -259,7 +293,10 @@ def mixed_batch(script: Script) -> Iterator[Finding]:
     """C8: reals and fakes normalised together."""
     norms = script.normed(script.discriminators)
     mixed = {
-        origin: None for _, pictures in script.judged for origin in script.origins(pictures) if mixes(script, origin)
+        origin: None
+        for _, pictures in script.judged
+        for origin in script.origins(pictures)
+        if mixes(script, origin)
     }
     if norms and mixed:
         yield Finding(
@@ -296,7 +333,8 @@ def unregularised(script: Script) -> Iterator[Finding]:
         Severity.WARNING,
         "There is no gradient penalty, no spectral normalisation and no augmentation.",
         "none of them in this file",
-        "On few or similar pictures the discriminator can always tell reals from fakes, and what the generator "
+        "On few or similar pictures the discriminator can always tell reals from fakes, and what the "
+        "generator "
         "then learns from it is noise.",
         "R1, on the reals, in the discriminator's step:\n"
         "with tf.GradientTape() as inner:\n"
@@ -311,8 +349,24 @@ def unregularised(script: Script) -> Iterator[Finding]:
 
 def held(script: Script) -> bool:
     """Does anything in the script hold the discriminator?"""
-    random = ("random_flip", "random_crop", "random_brightness", "randomflip", "randomtranslation", "randomzoom")
-    signs = ("augment", "spectral", "clip_by_value", "clip_weight", "constraint", "gaussiannoise", "r1_", *random)
+    random = (
+        "random_flip",
+        "random_crop",
+        "random_brightness",
+        "randomflip",
+        "randomtranslation",
+        "randomzoom",
+    )
+    signs = (
+        "augment",
+        "spectral",
+        "clip_by_value",
+        "clip_weight",
+        "constraint",
+        "gaussiannoise",
+        "r1_",
+        *random,
+    )
     return script.penalised or any(sign in word for word in script.words for sign in signs)
 
 
@@ -332,7 +386,8 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
             "Labels are smoothed and the discriminator is measured by 'accuracy'.",
             f"{script.source.line(smooth[0])} and {script.source.line(measured[0].node)} "
             f"({script.source.place(measured[0].node)})",
-            "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near 50 % "
+            "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy "
+            "near 50 % "
             "hides a discriminator that is always right.",
             "Measure by hard labels: (logits > 0) on reals, (logits < 0) on fakes.",
             script.source.places(smooth),
@@ -381,8 +436,17 @@ def normal_interpolation(script: Script) -> Iterator[Finding]:
     """C18: Gulrajani 2017, algorithm 1: epsilon is uniform on [0, 1]."""
     wrong = []
     for node in ast.walk(script.tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and script.function(node) in penalties(script):
-            wrong += [value for factor in factors(node) for value in script.values(factor) if is_normal(script, value)]
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and script.function(node) in penalties(script)
+        ):
+            wrong += [
+                value
+                for factor in factors(node)
+                for value in script.values(factor)
+                if is_normal(script, value)
+            ]
     if wrong:
         yield Finding(
             "C18",
@@ -390,7 +454,8 @@ def normal_interpolation(script: Script) -> Iterator[Finding]:
             Severity.WARNING,
             "The gradient penalty mixes reals and fakes by a normally distributed factor.",
             script.source.line(wrong[0]),
-            "The penalty belongs between reals and fakes; a third of such factors lies outside [-1, 1] and half "
+            "The penalty belongs between reals and fakes; a third of such factors lies outside [-1, 1] and "
+            "half "
             "are negative, so that most pictures lie beyond both.",
             "alpha = tf.random.uniform([batch_size, 1, 1, 1], 0.0, 1.0)",
             script.source.places(wrong),
@@ -404,7 +469,9 @@ def penalties(script: Script) -> set[ast.AST | None]:
 
 def factors(node: ast.BinOp) -> list[ast.Name]:
     """Return the names that multiply something in a sum."""
-    products = [part for part in ast.walk(node) if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mult)]
+    products = [
+        part for part in ast.walk(node) if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mult)
+    ]
     return [side for part in products for side in (part.left, part.right) if isinstance(side, ast.Name)]
 
 
@@ -430,7 +497,8 @@ def shared_optimizer(script: Script) -> Iterator[Finding]:
                 Severity.CRITICAL,
                 f"One optimizer, `{name}`, serves generator and discriminator.",
                 script.source.line(next(iter(calls.values()))),
-                "In Keras 3 an optimizer belongs to the variables it first met, and the second network's step fails "
+                "In Keras 3 an optimizer belongs to the variables it first met, and the second network's "
+                "step fails "
                 "with `Unknown variable`; in Keras 2 both count one step number.",
                 "d_optimizer = tf.keras.optimizers.Adam(2e-4, beta_1=0.5)\n"
                 "g_optimizer = tf.keras.optimizers.Adam(2e-4, beta_1=0.5)",

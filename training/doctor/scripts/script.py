@@ -82,12 +82,18 @@ class Script:
     @cached_property
     def generators(self) -> list[Network]:
         """The networks that make pictures."""
-        return [network for network in self.reader.networks if network.role == Role.GENERATOR and network.layers]
+        return [
+            network for network in self.reader.networks if network.role == Role.GENERATOR and network.layers
+        ]
 
     @cached_property
     def discriminators(self) -> list[Network]:
         """The networks that judge them; critics too."""
-        return [network for network in self.reader.networks if network.role == Role.DISCRIMINATOR and network.layers]
+        return [
+            network
+            for network in self.reader.networks
+            if network.role == Role.DISCRIMINATOR and network.layers
+        ]
 
     def role(self, node: ast.expr | None) -> Role | None:
         """Tell what the network is for that an expression names."""
@@ -167,7 +173,12 @@ class Script:
     @cached_property
     def penalised(self) -> bool:
         """Does a gradient penalty hold the discriminator?"""
-        spoken = any("penalty" in word for word in self.words) or self.words & {"gp", "r1", "r1_gamma", "gp_weight"}
+        spoken = any("penalty" in word for word in self.words) or self.words & {
+            "gp",
+            "r1",
+            "r1_gamma",
+            "gp_weight",
+        }
         return bool(spoken or self.named("watch") or self.named("gradients"))
 
     # Where values come from
@@ -230,7 +241,8 @@ class Script:
         handed = [*call.args, *(keyword.value for keyword in call.keywords)]
         elsewhere = isinstance(call.func, ast.Name) and call.func.id not in self.reader.functions
         return elsewhere and any(
-            isinstance(value, ast.Name | ast.Attribute) and self.role(value) == Role.GENERATOR for value in handed
+            isinstance(value, ast.Name | ast.Attribute) and self.role(value) == Role.GENERATOR
+            for value in handed
         )
 
     def constant(self, node: ast.expr | None) -> object:

@@ -10,8 +10,8 @@ import tensorflow as tf
 class StableStep:
     """One step of both networks, each moved by its own variables alone.
 
-    Cross-entropy on logits, separate passes for reals and fakes, R1 (Mescheder 2018) on the reals, the same kind of
-    random augmentation for all (Zhao 2020), and a running average of the generator to draw samples with.
+    Cross-entropy on logits, separate passes for reals and fakes, R1 (Mescheder 2018) on the reals, the same
+    kind of random augmentation for all (Zhao 2020), and a running average of the generator for samples.
     Images are float (batch, height, width, channels) in the generator's range.
     """
 
@@ -34,11 +34,11 @@ class StableStep:
         self.seen = tf.Variable(0.0, trainable=False)
 
     def __call__(self, images: np.ndarray, noise: np.ndarray) -> list[float]:
-        """Move both networks; return the losses of discriminator and generator, and the discriminator's accuracy."""
+        """Move both networks; return both losses, the discriminator's first, and its accuracy."""
         images, noise = tf.cast(images, tf.float32), tf.cast(noise, tf.float32)
         return [float(value) for value in self.step(images, noise)]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def step(self, images: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Move the discriminator, the generator and its average."""
         d_loss, accuracy = self.move_discriminator(images, noise)
@@ -75,7 +75,7 @@ class StableStep:
     def move_average(self, batch: tf.Tensor) -> None:
         """Let the average follow; `half_life` is in images."""
         self.seen.assign_add(batch)
-        kept = 0.5 ** (batch / tf.minimum(self.half_life, self.seen / 20))  # a short memory at first
+        kept = 0.5 ** (batch / tf.minimum(float(self.half_life), self.seen / 20))  # a short memory at first
         for average, weight in zip(self.average.weights, self.generator.weights, strict=True):
             average.assign(kept * average + (1 - kept) * weight)
 

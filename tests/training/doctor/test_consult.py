@@ -1,0 +1,74 @@
+"""`holofoil doctor` as it is called."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.doctor import consult
+from training.doctor.finding import Severity
+from training.trouble import Trouble
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def doctor(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "doctor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_findings_are_printed_worst_first_and_summed_up():
+    ran = doctor(SCRIPTS / "posted.py")
+    lines = ran.stdout.strip().splitlines()
+    assert ran.returncode == 1
+    assert lines[0].startswith("critical C1 undefined name (line 108)")
+    assert lines[-1] == "14 findings: 4 critical, 4 warning, 6 note."
+
+
+def test_healthy_code_gets_one_line():
+    ran = doctor(SCRIPTS / "healthy_r1.py")
+    assert (ran.returncode, ran.stdout) == (0, "healthy: nothing found.\n")
+
+
+def test_machines_get_json():
+    ran = doctor(SCRIPTS / "wgan_gp_flawed.py", "--json")
+    found = json.loads(ran.stdout)
+    assert [(row["id"], row["severity"]) for row in found][0] == ("C20", "critical")
+    assert set(found[0]) >= {"id", "name", "severity", "what", "evidence", "why", "remedy", "where"}
+
+
+def test_a_repaired_script_is_written_and_told(tmp_path):
+    ran = doctor(SCRIPTS / "posted.py", "--fix", tmp_path / "mended.py")
+    assert "mended: C3" in ran.stdout
+    assert (tmp_path / "mended.py").exists()
+
+
+@pytest.mark.parametrize("name", ["broken.py", "missing.py", "picture.png"])
+def test_what_cannot_be_read_ends_with_2_and_no_traceback(tmp_path, name):
+    if name != "missing.py":
+        (tmp_path / name).write_text("def f(:")
+    ran = doctor(tmp_path / name)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("holofoil: ")
+    assert "Traceback" not in ran.stderr
+
+
+def test_notes_alone_are_no_failure():
+    findings = [found for found in consult.consult(SCRIPTS / "posted.py") if found.severity == Severity.NOTE]
+    assert consult.exit_code(findings) == 0
+    assert consult.exit_code([]) == 0
+
+
+def test_only_scripts_are_mended(tmp_path):
+    with pytest.raises(Trouble, match="is no script"):
+        consult.fix(tmp_path / "log.csv", tmp_path / "out.py")
+
+
+def test_reading_a_script_does_not_import_tensorflow():
+    check = (
+        "import sys; from pathlib import Path; from training.doctor.code import examine; "
+        f"examine(Path({str(SCRIPTS / 'posted.py')!r})); sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,0 +1,105 @@
+"""What `--fix` writes: scripts that are healthy, run, and move both networks."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.doctor.code import examine, repair
+from training.doctor.finding import Severity
+from training.doctor.scripts.source import BadScript
+
+SCRIPTS = Path(__file__).parent / "scripts"
+COMPILED = ["posted.py", "posted_whole.py", "one_class.py"]  # trained through a stacked model
+PLAY = """
+import sys, numpy as np
+sys.path.insert(0, ".")
+import mended
+mended.{cards} = mended.load_cards("cards.npz")
+generator, discriminator = mended.generator_model(), mended.discriminator_model()
+gan = mended.gan_model(generator, discriminator)
+before = [network.get_weights() for network in (generator, discriminator)]
+mended.training_gan(gan, discriminator, generator, batch_size=2, epochs=1, epoch_steps=2)
+for network, old in zip((generator, discriminator), before):
+    new = network.get_weights()
+    assert all(np.isfinite(weight).all() for weight in new), "not finite"
+    assert all((now != then).any() for now, then in zip(new, old)), "some weights stand still"
+print("both moved")
+"""
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_nothing_above_a_note_is_left_of_a_gan_trained_through_compile(tmp_path, name):
+    repair(SCRIPTS / name, tmp_path / "mended.py")
+    assert [found for found in examine(tmp_path / "mended.py") if found.severity > Severity.NOTE] == []
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
+def test_a_repair_adds_no_finding_and_changes_no_original(tmp_path, path):
+    before = path.read_bytes()
+    repair(path, tmp_path / "mended.py")
+    assert path.read_bytes() == before
+    assert {found.id for found in examine(tmp_path / "mended.py")} <= {found.id for found in examine(path)}
+
+
+@pytest.mark.parametrize("name", ["wgan_gp.py", "healthy_r1.py"])
+def test_a_healthy_script_stays_as_it_is(tmp_path, name):
+    repair(SCRIPTS / name, tmp_path / "mended.py")
+    mended = ast.parse((tmp_path / "mended.py").read_text(encoding="utf-8"))
+    assert ast.dump(mended) == ast.dump(ast.parse((SCRIPTS / name).read_text(encoding="utf-8")))
+
+
+def test_what_was_not_mended_is_told(tmp_path):
+    repaired = repair(SCRIPTS / "conditional.py", tmp_path / "mended.py")
+    assert {found.id for found in repaired.mended} == {"C4"}
+    assert {found.id for found in repaired.left} == {"C3", "C10", "C12", "C21"}
+    assert "not mended: C21" in str(repaired)
+
+
+def test_the_user_s_names_and_numbers_stay(tmp_path):
+    repair(SCRIPTS / "posted.py", tmp_path / "mended.py")
+    before, after = (
+        ast.parse(path.read_text(encoding="utf-8")) for path in (SCRIPTS / "posted.py", tmp_path / "mended.py")
+    )
+    kept = {node.name: ast.dump(node.args) for node in before.body if isinstance(node, ast.FunctionDef)}
+    written = {node.name: ast.dump(node.args) for node in after.body if isinstance(node, ast.FunctionDef)}
+    assert kept.items() <= written.items()
+    assert "learning_rate=2e-4, beta_1=0.5" in (tmp_path / "mended.py").read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    out = tmp_path / "mended.py"
+    out.write_text("mine")
+    with pytest.raises(BadScript, match="is there already"):
+        repair(SCRIPTS / "posted.py", out)
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("name", "cards"), [("posted.py", "cards"), ("posted_whole.py", "dataset")])
+def test_the_posted_script_runs_once_it_is_mended(tmp_path, name, cards):
+    repair(SCRIPTS / name, tmp_path / "mended.py")
+    smaller(tmp_path / "mended.py")
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "cards.npz", images=pictures)
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-W", "ignore", "-c", PLAY.format(cards=cards)]
+    ran = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "[Epoch 0, Step 0] d_loss = " in ran.stdout
+    assert "both moved" in ran.stdout
+    made = {path.name for path in tmp_path.rglob("*.*")}
+    assert {"generator_model_0000.h5", "generated_examples_epoch0001.png"} <= made
+
+
+def smaller(script: Path) -> None:
+    """Draw 16x16 instead of 64x64, so that two steps take a moment; nothing else changes."""
+    text = script.read_text(encoding="utf-8")
+    for old, new in (("8*8*64", "2*2*64"), ("(8, 8, 64)", "(2, 2, 64)"), ("[64, 64, 3]", "[16, 16, 3]")):
+        assert old in text
+        text = text.replace(old, new)
+    text = text.replace("figsize=(20, 12)", "figsize=(2, 1)")
+    script.write_text(text, encoding="utf-8")

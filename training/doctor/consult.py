@@ -1,0 +1,69 @@
+"""Which doctor a target is brought to, and what its findings look like on a terminal and to machines."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.doctor.finding import Finding, Severity, worst_first
+from training.trouble import Trouble
+
+SCRIPTS = (".py", ".ipynb")
+
+
+class BadTarget(Trouble):
+    """No doctor knows this kind of file."""
+
+
+def consult(target: Path) -> list[Finding]:
+    """Return what is wrong with a target, the worst first.
+
+    Raises:
+        Trouble: it is not there, cannot be read, or is of no kind that is understood.
+    """
+    if not target.exists():
+        raise BadTarget(f"{target} does not exist.")
+    if target.is_file() and target.suffix in SCRIPTS:
+        from training.doctor import code
+
+        return code.examine(target)
+    raise BadTarget(
+        f"{target} is nothing the doctor understands: name a Keras GAN's script (.py) or notebook (.ipynb)."
+    )
+
+
+def fix(target: Path, out: Path) -> str:
+    """Write a repaired script beside a target, and say what was mended.
+
+    Raises:
+        Trouble: the target is no script, or `out` is there already.
+    """
+    if target.suffix not in SCRIPTS:
+        raise BadTarget(f"{target} is no script: --fix mends .py and .ipynb files.")
+    from training.doctor import code
+
+    return str(code.repair(target, out))
+
+
+def told(findings: Sequence[Finding]) -> str:
+    """Write findings for a terminal, the worst first, with one line at the end that sums them up."""
+    counts = [
+        f"{sum(finding.severity == severity for finding in findings)} {severity.name.lower()}"
+        for severity in sorted(Severity, reverse=True)
+    ]
+    summary = f"{len(findings)} finding{'s' * (len(findings) != 1)}: {', '.join(counts)}."
+    return "\n\n".join([*map(str, worst_first(findings)), summary]) if findings else "healthy: nothing found."
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Write findings as a JSON array, severities by their names."""
+    rows = [
+        dataclasses.asdict(finding) | {"severity": finding.severity.name.lower()}
+        for finding in worst_first(findings)
+    ]
+    return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """Return 0 if there is nothing above a note, else 1."""
+    return int(any(finding.severity > Severity.NOTE for finding in findings))
