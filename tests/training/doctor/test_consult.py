@@ -35,7 +35,7 @@ def test_healthy_code_gets_one_line():
 def test_machines_get_json():
     ran = doctor(SCRIPTS / "wgan_gp_flawed.py", "--json")
     found = json.loads(ran.stdout)
-    assert [(row["id"], row["severity"]) for row in found][0] == ("C20", "critical")
+    assert (found[0]["id"], found[0]["severity"]) == ("C20", "critical")
     assert set(found[0]) >= {"id", "name", "severity", "what", "evidence", "why", "remedy", "where"}
 
 

@@ -63,7 +63,8 @@ def test_what_was_not_mended_is_told(tmp_path):
 def test_the_user_s_names_and_numbers_stay(tmp_path):
     repair(SCRIPTS / "posted.py", tmp_path / "mended.py")
     before, after = (
-        ast.parse(path.read_text(encoding="utf-8")) for path in (SCRIPTS / "posted.py", tmp_path / "mended.py")
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (SCRIPTS / "posted.py", tmp_path / "mended.py")
     )
     kept = {node.name: ast.dump(node.args) for node in before.body if isinstance(node, ast.FunctionDef)}
     written = {node.name: ast.dump(node.args) for node in after.body if isinstance(node, ast.FunctionDef)}
@@ -93,6 +94,11 @@ def test_the_posted_script_runs_once_it_is_mended(tmp_path, name, cards):
     assert "both moved" in ran.stdout
     made = {path.name for path in tmp_path.rglob("*.*")}
     assert {"generator_model_0000.h5", "generated_examples_epoch0001.png"} <= made
+
+
+def signatures(script: Path) -> dict[str, str]:
+    functions = ast.parse(script.read_text(encoding="utf-8")).body
+    return {node.name: ast.dump(node.args) for node in functions if isinstance(node, ast.FunctionDef)}
 
 
 def smaller(script: Path) -> None:

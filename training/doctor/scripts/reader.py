@@ -227,16 +227,7 @@ class Reader:
             return Trail(both.items + plus)
         if isinstance(left, list) and isinstance(right, list) and isinstance(node.op, ast.Add):
             return left + right
-        if all(isinstance(side, int | float) for side in (left, right)) and type(node.op) in OPERATORS:
-            try:
-                return (
-                    OPERATORS[type(node.op)](left, right)
-                    if abs(right) < 64 or not isinstance(node.op, ast.Pow)
-                    else UNKNOWN
-                )
-            except (ZeroDivisionError, OverflowError):
-                return UNKNOWN
-        return UNKNOWN
+        return computed(node.op, left, right)
 
     def comprehended(self, node: ast.ListComp | ast.GeneratorExp, names: Names) -> list[Any]:
         """Return a comprehension's elements, or one if its length is unknown."""
@@ -458,6 +449,18 @@ def listed_items(value: object, doubt: int | None = None) -> list[Layer | Networ
     if isinstance(value, list):
         return [item for element in value for item in listed_items(element, doubt)]
     return [value] if isinstance(value, Layer | Network) else []
+
+
+def computed(op: ast.operator, left: object, right: object) -> object:
+    """Compute with two known numbers; powers only as large as layers are."""
+    if not isinstance(left, int | float) or not isinstance(right, int | float) or type(op) not in OPERATORS:
+        return UNKNOWN
+    if isinstance(op, ast.Pow) and abs(right) > 16:
+        return UNKNOWN
+    try:
+        return OPERATORS[type(op)](left, right)
+    except (ZeroDivisionError, OverflowError):
+        return UNKNOWN
 
 
 def compared(left: object, op: ast.cmpop, right: object) -> object:

@@ -74,8 +74,8 @@ class StableStep:
 
     def move_average(self, batch: tf.Tensor) -> None:
         """Let the average follow; `half_life` is in images."""
-        self.seen.assign_add(batch)
-        kept = 0.5 ** (batch / tf.minimum(float(self.half_life), self.seen / 20))  # a short memory at first
+        seen = self.seen.assign_add(batch)
+        kept = 0.5 ** (batch / tf.minimum(float(self.half_life), seen / 20.0))  # a short memory at first
         for average, weight in zip(self.average.weights, self.generator.weights, strict=True):
             average.assign(kept * average + (1 - kept) * weight)
 
