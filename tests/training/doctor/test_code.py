@@ -1,13 +1,16 @@
 """The doctor for code on the posted script, and on other ways in which people write GANs."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.doctor import code
 from training.doctor.code import examine
 from training.doctor.finding import Severity
+from training.doctor.scripts.rules import RULES
 from training.doctor.scripts.source import BadScript
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -43,6 +46,12 @@ def test_every_script_beside_this_test_is_examined():
 @pytest.mark.parametrize("name", FOUND)
 def test_a_script_s_findings_come_and_no_others(name):
     assert ids(SCRIPTS / name) == FOUND[name].split()
+
+
+def test_every_rule_is_in_the_docs():
+    page = (Path(code.__file__).parent / "CODE.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (C\d+) \|", page, re.MULTILINE)
+    assert listed == [(rule.__doc__ or "").split(":")[0] for rule in RULES]
 
 
 def test_a_finding_says_where_it_stands():
