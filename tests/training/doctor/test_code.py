@@ -22,6 +22,8 @@ FOUND = {
     "tape_loop.py": "C10 C11 C13",
     "wgan_gp.py": "",
     "wgan_gp_flawed.py": "C20 C7 C18 C19",
+    "wgan_clip.py": "C3 C6",
+    "subclassed_networks.py": "C10",
     "conditional.py": "C21 C3 C4 C10 C12",
     "one_class.py": "C3 C21 C4 C6 C10 C15 C16 C22",
     "notebook.ipynb": "C5 C9 C10 C11 C15 C16 C17",

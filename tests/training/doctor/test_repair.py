@@ -53,6 +53,10 @@ def test_a_healthy_script_stays_as_it_is(tmp_path, name):
     assert ast.dump(mended) == ast.dump(ast.parse((SCRIPTS / name).read_text(encoding="utf-8")))
 
 
+def test_a_loss_that_is_no_cross_entropy_is_left_alone(tmp_path):
+    assert repair(SCRIPTS / "wgan_clip.py", tmp_path / "mended.py").mended == []
+
+
 def test_what_was_not_mended_is_told(tmp_path):
     repaired = repair(SCRIPTS / "conditional.py", tmp_path / "mended.py")
     assert {found.id for found in repaired.mended} == {"C4"}

@@ -83,8 +83,17 @@ class Text:
         place = self.starts[min(node.end_lineno or node.lineno, len(self.lines))]
         return Edit(place, place, indented(text, self.indent(node)))
 
+    def alone(self, node: ast.stmt) -> bool:
+        """Has a statement its lines to itself?"""
+        start, end = self.span(node)
+        behind = self.text[end : self.starts[min(node.end_lineno or node.lineno, len(self.lines))]].strip()
+        before = self.text[self.starts[node.lineno - 1] : start].strip()
+        return not before and (not behind or behind.startswith("#"))
+
     def remove(self, node: ast.stmt) -> Edit:
-        """Take a statement's lines out."""
+        """Take a statement's lines out, or put `pass` in its place on a line that it shares."""
+        if not self.alone(node):
+            return self.put(node, "pass")
         return Edit(self.starts[node.lineno - 1], self.starts[min(node.end_lineno or 1, len(self.lines))], "")
 
     def remark(self, node: ast.stmt) -> list[Edit]:

@@ -10,7 +10,7 @@ from training.doctor.scripts.edits import Edit, Text
 from training.doctor.scripts.networks import Role
 from training.doctor.scripts.reader import Function
 from training.doctor.scripts.rules_habits import PICTURES, folders_of, missing_folders, nothing_saved
-from training.doctor.scripts.rules_training import measures_accuracy, mixes, switched
+from training.doctor.scripts.rules_training import cross_entropies, measures_accuracy, mixes, switched
 from training.doctor.scripts.script import Call, Script, names_in
 
 STEP = Path(__file__).with_name("stable_step.py")
@@ -38,7 +38,11 @@ class Course:
 def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     """Change the training function, if it is of the known shape; else change nothing."""
     course = course_of(script)
-    if course is None:
+    if (
+        course is None
+        or not cross_entropies(script)
+        or not all(text.alone(node) for node in touched(script, course))
+    ):
         return
     yield from thaw(script, text)
     yield from play(script, text, course)
@@ -48,6 +52,13 @@ def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     yield text.before(top_statement(script, course.function), step_text() + "\n\n")
     yield from complete(script, text, course.function)
     yield from unnormalise(script, text)
+
+
+def touched(script: Script, course: Course) -> list[ast.stmt]:
+    """Return the statements beside or in place of which lines are written."""
+    calls = [script.parents[call.node] for call in [*course.judged, course.stacked]]
+    whole = [*calls, course.loop, course.loop.body[-1]]
+    return [node for node in whole if isinstance(node, ast.stmt)]
 
 
 def course_of(script: Script) -> Course | None:

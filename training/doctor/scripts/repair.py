@@ -114,7 +114,7 @@ def biases(script: Script, text: Text) -> Iterator[Edit]:
             if not isinstance(call, ast.Call):
                 continue
             statement = added_by(script, call)
-            if statement and wants_norm(script, network, layer):
+            if statement and text.alone(statement) and wants_norm(script, network, layer):
                 owner = ast.unparse(statement.value.func.value)  # type: ignore[union-attr]
                 prefix = ast.unparse(call.func).removesuffix(layer.kind)
                 yield text.behind(statement, f"{owner}.add({prefix}BatchNormalization())")

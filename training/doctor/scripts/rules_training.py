@@ -367,7 +367,8 @@ def held(script: Script) -> bool:
         "r1_",
         *random,
     )
-    return script.penalised or any(sign in word for word in script.words for sign in signs)
+    clipped = "clip" in script.words and "set_weights" in script.words
+    return script.penalised or clipped or any(sign in word for word in script.words for sign in signs)
 
 
 def smoothed_accuracy(script: Script) -> Iterator[Finding]:
