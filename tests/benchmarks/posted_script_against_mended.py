@@ -17,7 +17,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def sample_cards(folder: Path, side: int) -> np.ndarray:
 
 
 def played(script: Path, steps: int, side: int, warm: bool) -> dict[int, tuple[float, float]]:
-    """Run a script's training for some steps; return (D loss, G loss) of every tenth."""
+    """Run a script's training for some steps; return (D loss, G loss) of every tenth step."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -79,7 +79,7 @@ def played(script: Path, steps: int, side: int, warm: bool) -> dict[int, tuple[f
     return {int(step): (float(d), float(g)) for step, d, g in LINE.findall(said.getvalue())}
 
 
-def loaded(script: Path, side: int) -> ModuleType:
+def loaded(script: Path, side: int) -> Any:
     """Import a script with smaller pictures, and with the slips mended that keep it from running at all."""
     text = script.read_text(encoding="utf-8")
     grid = side // 8
