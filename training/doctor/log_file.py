@@ -1,0 +1,132 @@
+"""A log file before a number of it is read: what kind it is, and its rows."""
+
+import codecs
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from training.doctor import console, events, tables
+from training.doctor.rows import Remark, Row
+from training.doctor.runs import BadLog
+
+HEAD = 4096
+"""Bytes and lines that tell what kind a file is."""
+LINE = 100_000
+"""Characters after which a line is broken, so that a file without line ends needs no memory."""
+CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\b\x1b")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log of a known kind, whose rows can be read again and again."""
+
+    path: Path
+    kind: str
+    """For people, as in "CSV"."""
+    read: Callable[[Remark], Iterator[Row]]
+    """Yield the rows; tell what could not be read."""
+
+
+def open_log(path: Path) -> Log:
+    """Look at a file, or a folder of TensorBoard's event files. Raises BadLog."""
+    if path.is_dir():
+        return event_folder(path)
+    head = beginning(path)
+    if not head.strip():
+        raise BadLog(f"{path} is empty. If the run has just begun, ask again after its first lines.")
+    if events.are_events(head):
+        return Log(path, "TensorBoard's events", lambda remark: events.rows([path], path.parent, remark))
+    refuse_binary(path, head)
+    return text_log(path, encoding_of(head))
+
+
+def event_folder(folder: Path) -> Log:
+    """Take all event files below a folder as one log. Raises BadLog."""
+    files = sorted(file for file in folder.rglob("*tfevents*") if file.is_file())
+    if not files:
+        raise BadLog(f"{folder} holds no event files (*tfevents*). Name the log file itself.")
+    if len(files) > events.FILES:
+        raise BadLog(
+            f"{folder} holds {len(files):,} event files, more than one run writes. Name the folder of one run."
+        )
+    return Log(folder, "TensorBoard's events", lambda remark: events.rows(files, folder, remark))
+
+
+def beginning(path: Path) -> bytes:
+    """Return the first bytes of a file. Raises BadLog."""
+    if not path.exists():
+        raise BadLog(f"{path} does not exist.")
+    if not path.is_file():
+        raise BadLog(f"{path} is no file. Save the output to one first: python train.py | tee train.log")
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def refuse_binary(path: Path, head: bytes) -> None:
+    """Raise BadLog if the bytes are no text."""
+    odd = sum(byte in CONTROLS for byte in head)
+    if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and odd > len(head) / 100:
+        raise BadLog(
+            f"{path} is neither text nor TensorBoard's events. Logs are CSV, JSON, JSONL, event files, or what "
+            "training printed."
+        )
+
+
+def encoding_of(head: bytes) -> str:
+    """Tell the encoding by the mark at the start; PowerShell's > writes UTF-16."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig"
+
+
+def text_log(path: Path, encoding: str) -> Log:
+    """Tell tables, JSON and printed lines apart. Raises BadLog."""
+
+    def lines() -> Iterator[str]:
+        return lines_of(path, encoding)
+
+    head = [line for line in islice(lines(), 40) if line.strip()]
+    if not head:
+        raise BadLog(f"{path} is empty. If the run has just begun, ask again after its first lines.")
+    if is_object(head[0]):
+        if any(isinstance(value, list | dict) for value in json.loads(head[0]).values()) and len(head) == 1:
+            return whole_json(path, encoding)
+        return Log(path, "JSONL", lambda remark: tables.json_lines(lines(), remark))
+    if head[0].lstrip().startswith("{") or "".join(head[0].split()) in ("[", "[{") or head[0].startswith("[{"):
+        return whole_json(path, encoding)
+    if dialect := tables.dialect_of(head):
+        return Log(path, "CSV", lambda remark: tables.csv_rows(lines(), dialect, remark))
+    return Log(path, "printed lines", lambda remark: console.rows(lines()))
+
+
+def whole_json(path: Path, encoding: str) -> Log:
+    """Read a file that is one JSON value. Raises BadLog."""
+    if os.path.getsize(path) > tables.JSON_BYTES:
+        raise BadLog(f"{path} is too large for one piece of JSON. Write JSONL: an object a line.")
+    try:
+        value = json.loads(path.read_text(encoding, errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise BadLog(
+            f"{path} is JSON that ends too early or is damaged ({error}). If the run still writes it, ask again "
+            "when it is done."
+        ) from None
+    rows = tables.json_rows(value)
+    return Log(path, "JSON", lambda remark: iter(rows))
+
+
+def is_object(line: str) -> bool:
+    """Tell whether a line is a JSON object by itself."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def lines_of(path: Path, encoding: str) -> Iterator[str]:
+    """Yield a file's lines; a carriage return, with which bars are drawn again, ends one too."""
+    with path.open(encoding=encoding, errors="replace") as file:
+        while line := file.readline(LINE):
+            yield line

@@ -1,0 +1,129 @@
+"""The curves of a log with the findings marked, as PNG or SVG."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from training.doctor.curves import Curves
+from training.doctor.finding import Finding, Severity
+from training.trouble import Trouble
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from training.doctor.clock import Moment
+
+AUTHOR = "holofoil doctor"
+"""Written into each plot, by which one of ours is known again."""
+FORMATS = {".png": "Software", ".svg": "Creator"}
+"""Suffixes, and the field of the file that names its author."""
+PANELS = {
+    "discriminator's loss": ("d_loss",),
+    "generator's loss": ("g_loss",),
+    "share that is right": ("real_accuracy", "fake_accuracy", "relativistic_accuracy"),
+}
+COLOURS = {
+    "d_loss": "#2a6fb0",
+    "g_loss": "#b06a1c",
+    "real_accuracy": "#2a6fb0",
+    "fake_accuracy": "#b06a1c",
+    "relativistic_accuracy": "#6b4a9c",
+}
+SHADES = {Severity.CRITICAL: "#c8402f", Severity.WARNING: "#d99a2b", Severity.NOTE: "#8a8a8a"}
+
+
+class BadPlot(Trouble):
+    """The plot cannot be written there; the message says where it can."""
+
+
+class Span(Protocol):
+    """A finding and the stretch of the log where it holds."""
+
+    finding: Finding
+    first: "Moment"
+    last: "Moment | None"
+
+
+def draw(curves: Curves, spans: Iterable[Span], log: Path, plot: Path | None) -> str:
+    """Write the plot to the file that was named, or beside the log; return one sentence on it.
+
+    Raises BadPlot if the named file cannot be written or is somebody else's. Beside the log that is no error.
+    """
+    path = plot or log.with_name(f"{log.resolve().name}.doctor.png")
+    try:
+        refuse_others(path)
+        figure_of(curves, list(spans)).savefig(
+            path, dpi=110, metadata={FORMATS[path.suffix.lower()]: AUTHOR}, format=path.suffix[1:].lower()
+        )
+    except (BadPlot, OSError) as error:
+        told = error if isinstance(error, BadPlot) else f"{path} cannot be written ({error.strerror})."
+        if plot:
+            raise BadPlot(f"{told} Name another file: --plot FILE.png") from None
+        return f"No plot was drawn: {told} Name a file: --plot FILE.png"
+    return f"The curves with these findings are drawn in {path}."
+
+
+def refuse_others(path: Path) -> None:
+    """Raise BadPlot for a suffix that is not drawn, and for a file that is there and not ours."""
+    if path.suffix.lower() not in FORMATS:
+        raise BadPlot(f"{path} should end in .png or .svg.")
+    if path.exists() and AUTHOR.encode() not in beginning(path):
+        raise BadPlot(f"{path} is there already and was not drawn by this doctor.")
+
+
+def beginning(path: Path) -> bytes:
+    """Return the first bytes of a file, in which our plots name their author."""
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def figure_of(curves: Curves, spans: list[Span]):  # noqa: ANN201
+    """Draw a panel for each kind of signal that the log has."""
+    from matplotlib.figure import Figure
+
+    panels = {
+        title: [name for name in names if name in curves.of]
+        for title, names in PANELS.items()
+        if any(name in curves.of for name in names)
+    }
+    figure = Figure(figsize=(10, 1 + 2.2 * max(1, len(panels))), layout="constrained")
+    axes = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, names) in zip(axes, panels.items(), strict=False):
+        for name in names:
+            steps, values = zip(*curves.of[name].points, strict=True)
+            axis.plot(steps, values, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30))
+        axis.set_title(title, loc="left", fontsize=10)
+        if len(names) > 1:
+            axis.legend(frameon=False, fontsize=8, loc="lower right")
+        style(axis)
+        mark(axis, spans, curves.last)
+    label(axes[0], spans)
+    axes[-1].set_xlabel("step")
+    return figure
+
+
+def style(axis: "Axes") -> None:
+    """Keep what helps to read it."""
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def mark(axis: "Axes", spans: list[Span], end: float) -> None:
+    """Shade where each finding holds."""
+    for span in spans:
+        colour = SHADES[span.finding.severity]
+        axis.axvspan(span.first.step, span.last.step if span.last else end, color=colour, alpha=0.12, linewidth=0)
+        axis.axvline(span.first.step, color=colour, linewidth=1)
+
+
+def label(axis: "Axes", spans: list[Span]) -> None:
+    """Name the findings where they begin, below each other."""
+    for row, span in enumerate(spans):
+        axis.annotate(
+            f" {span.finding.id} {span.finding.name}",
+            (span.first.step, 0.97 - 0.11 * row),
+            xycoords=("data", "axes fraction"),
+            color=SHADES[span.finding.severity],
+            fontsize=9,
+            va="top",
+        )
