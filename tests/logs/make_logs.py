@@ -2,8 +2,8 @@
 
     python -m tests.logs.make_logs DATA OUT [--steps 200]
 
-DATA is prepared at 64x64 (here: sample-cards --count 1000, prepare --size 64x64). For each recipe OUT receives:
-report.txt, as the question's report_progress prints; posted.txt, tqdm.txt, prints.txt, tutorial.txt, other
+DATA is prepared at 64x64 (for the files here: the real cards that training/LOG.md tells of). For each recipe OUT receives:
+report.txt, as the question's report_progress prints; tqdm.txt, prints.txt, tutorial.txt, other
 usual print lines of the same numbers; events, by tf.summary (which needs tensorboard); history.json, epochs.csv, keras.txt, of a Keras
 fit; metrics.jsonl, by holofoil train.
 """
@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from tqdm import tqdm
 from training import dataset, train
 from training.config import Config
 from training.dataset import Dataset
-from training.feed import Feed
 from training.models import Networks
 from training.presets import configure
 from training.step import METRICS, Step
@@ -49,19 +47,11 @@ def main() -> None:
         out = options.out / name
         out.mkdir(parents=True, exist_ok=True)
         config = configure(preset, 64, 64, batch=BATCH, images=options.steps * BATCH)
-        tell(out, list(played(config, cards, options.steps)))
-        fit(out, config, cards, options.steps)
+        tell(out, fit(out, config, cards, options.steps))
+    for name, preset in RECIPES.items():
+        out = options.out / name
         run = train.start(options.data, out / "run", preset, batch=BATCH, images=options.steps * BATCH)
         shutil.copy(run.metrics, out / "metrics.jsonl")
-
-
-def played(config: Config, cards: Dataset, steps: int) -> Iterator[dict[str, float]]:
-    """Train step by step, and yield the metrics of each."""
-    step = Step(config, Networks.build(config))
-    with Feed(cards, config.batch, config.seed, 0) as feed:
-        for index in range(steps):
-            metrics = step(*feed.take(1), index, 0.0)
-            yield {name: float(metrics[name]) for name in METRICS}
 
 
 def tell(out: Path, lines: list[dict[str, float]]) -> None:
@@ -140,32 +130,54 @@ def write_events(folder: Path, lines: list[dict[str, float]]) -> None:
 
 
 class Game(keras.Model):
-    """The same steps inside Keras' own fit, with running means as its GAN examples keep them."""
+    """Our steps inside Keras' own fit, with running means as its GAN examples keep them."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.game = step
         self.means = [keras.metrics.Mean(name=name) for name in METRICS if name != "penalty"]
+        self.newest = [tf.Variable(0.0) for _ in METRICS]
 
     def train_step(self, data: tf.Tensor) -> dict[str, Any]:
         index = tf.cast(self.game.generator_optimizer.iterations, tf.int64)
-        labels = tf.zeros((1, BATCH), tf.int32)
-        metrics = self.game.compiled(data[None], labels, index, tf.constant(0.0))
+        labels = tf.zeros(BATCH, tf.int32)
+        metrics = dict(zip(METRICS, tf.unstack(self.game.step(data, labels, index, tf.constant(0.0))), strict=True))
         for mean in self.means:
             mean.update_state(metrics[mean.name])
+        for variable, name in zip(self.newest, METRICS, strict=True):
+            variable.assign(metrics[name])
         return {mean.name: mean.result() for mean in self.means}
 
 
-def fit(out: Path, config: Config, cards: Dataset, steps: int) -> None:
-    """Train by Keras' fit in epochs of ten steps; its bar, its History and its CSVLogger tell of it."""
+class Steps(keras.callbacks.Callback):
+    """Keeps the metrics of each step, which Keras' logs show as means."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        self.game = game
+        self.lines: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        values = [float(variable) for variable in self.game.newest]
+        self.lines.append(dict(zip(METRICS, values, strict=True)))
+
+
+def fit(out: Path, config: Config, cards: Dataset, steps: int) -> list[dict[str, float]]:
+    """Train by Keras' fit in epochs of ten steps; its bar, its History and its CSVLogger tell of it.
+
+    Returns the metrics of each step.
+    """
     game = Game(Step(config, Networks.build(config)))
     game.compile(jit_compile=False)
-    data = tf.data.Dataset.from_tensor_slices(cards.cards[cards.train]).repeat().shuffle(1000).batch(BATCH, True)
-    logger = keras.callbacks.CSVLogger(str(out / "epochs.csv"))
+    pictures = tf.data.Dataset.from_tensor_slices(cards.cards[cards.train])
+    pictures = pictures.repeat().shuffle(1000, seed=0).batch(BATCH, True)
+    told = Steps(game)
+    callbacks = [told, keras.callbacks.CSVLogger(str(out / "epochs.csv"))]
     with (out / "keras.txt").open("w") as file, contextlib.redirect_stdout(file):
-        history = game.fit(data, epochs=steps // 10, steps_per_epoch=10, callbacks=[logger])
+        history = game.fit(pictures, epochs=steps // 10, steps_per_epoch=10, callbacks=callbacks)
     curves = {name: [float(value) for value in values] for name, values in history.history.items()}
     (out / "history.json").write_text(json.dumps(curves))
+    return told.lines
 
 
 if __name__ == "__main__":
