@@ -1,20 +1,20 @@
-"""Makes the logs beside this file: trains the posted recipe and a healthy one, and lets each tell of itself.
+"""Makes logs to test with: trains for real, and tells of it in the forms that people's logs have.
 
-    python -m tests.logs.make_logs DATA OUT [--steps 200]
+    python -m tests.logs.make_logs fit DATA PRESET OUT [--steps 200]
+    python -m tests.logs.make_logs tell STEPS.jsonl OUT
 
-DATA is prepared at 64x64 (for the files here: the real cards that training/LOG.md tells of). For each recipe OUT receives:
-report.txt, as the question's report_progress prints; tqdm.txt, prints.txt, tutorial.txt, other
-usual print lines of the same numbers; events, by tf.summary (which needs tensorboard); history.json, epochs.csv, keras.txt, of a Keras
-fit; metrics.jsonl, by holofoil train.
+fit trains a preset on a dataset of 64x64 inside Keras' own fit, in epochs of ten steps: OUT receives keras.txt,
+what it printed; epochs.csv, of CSVLogger; history.json; steps.jsonl, the numbers of each step.
+tell takes such lines, or a run's metrics.jsonl: OUT receives report.txt, as the question's report_progress
+prints; prints.txt, tutorial.txt, tqdm.txt, other usual lines; events, by tf.summary, which needs tensorboard.
 """
 
 import argparse
 import contextlib
 import json
 import os
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -22,111 +22,36 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from training import dataset, train
-from training.config import Config
-from training.dataset import Dataset
+from training import dataset
 from training.models import Networks
 from training.presets import configure
 from training.step import METRICS, Step
 
-RECIPES = {"collapse": "seed", "healthy": "dcgan-r1"}
 BATCH = 32
 EPOCH = 40  # steps
+
+Line = dict[str, float]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=200)
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("fit")
+    training.add_argument("data", type=Path)
+    training.add_argument("preset")
+    training.add_argument("out", type=Path)
+    training.add_argument("--steps", type=int, default=200)
+    telling = commands.add_parser("tell")
+    telling.add_argument("lines", type=Path)
+    telling.add_argument("out", type=Path)
     options = parser.parse_args()
-    cards = dataset.load(options.data)
-    for name, preset in RECIPES.items():
-        out = options.out / name
-        out.mkdir(parents=True, exist_ok=True)
-        config = configure(preset, 64, 64, batch=BATCH, images=options.steps * BATCH)
-        tell(out, fit(out, config, cards, options.steps))
-    for name, preset in RECIPES.items():
-        out = options.out / name
-        run = train.start(options.data, out / "run", preset, batch=BATCH, images=options.steps * BATCH)
-        shutil.copy(run.metrics, out / "metrics.jsonl")
-
-
-def tell(out: Path, lines: list[dict[str, float]]) -> None:
-    """Print and log the same numbers as people do."""
-    write_report(out / "report.txt", lines)
-    write_prints(out / "prints.txt", lines)
-    write_tutorial(out / "tutorial.txt", lines)
-    write_bar(out / "tqdm.txt", lines)
-    write_events(out / "events", lines)
-
-
-def write_report(path: Path, lines: list[dict[str, float]]) -> None:
-    """Print as the question's report_progress does, its end of an epoch included."""
-    with path.open("w") as file:
-        for index, line in enumerate(lines):
-            epoch, step = divmod(index, EPOCH)
-            d_loss, gan_loss = line["d_loss"], line["g_loss"]
-            if step == EPOCH - 1:
-                acc_real, acc_fake = line["real_accuracy"], line["fake_accuracy"]
-                print(
-                    "Disciminator Accuracy on real images: %.0f%%, on fake images: %.0f%%"
-                    % (acc_real * 100, acc_fake * 100),
-                    file=file,
-                )
-            elif step % 10 == 0:
-                print(
-                    f"[Epoch {epoch}, Step {step}] d_loss = {round(d_loss, 4)} | "
-                    f"gan_loss = {round(gan_loss, 4)}",
-                    file=file,
-                )
-
-
-def write_prints(path: Path, lines: list[dict[str, float]]) -> None:
-    """Print as the Keras-GAN collection does: the count of steps is called epoch there."""
-    with path.open("w") as file:
-        for index, line in enumerate(lines):
-            accuracy = (line["real_accuracy"] + line["fake_accuracy"]) / 2
-            print(
-                "%d [D loss: %f, acc.: %.2f%%] [G loss: %f]"
-                % (index, line["d_loss"], 100 * accuracy, line["g_loss"]),
-                file=file,
-            )
-
-
-def write_tutorial(path: Path, lines: list[dict[str, float]]) -> None:
-    """Print as PyTorch's DCGAN tutorial does."""
-    with path.open("w") as file:
-        for index, line in enumerate(lines):
-            print(
-                "[%d/%d][%d/%d]\tLoss_D: %.4f\tLoss_G: %.4f"
-                % (index // EPOCH, len(lines) // EPOCH, index % EPOCH, EPOCH, line["d_loss"], line["g_loss"]),
-                file=file,
-            )
-
-
-def write_bar(path: Path, lines: list[dict[str, float]]) -> None:
-    """Let tqdm draw a bar for each epoch."""
-    with path.open("w") as file:
-        for epoch in range(0, len(lines) // EPOCH):
-            part = lines[epoch * EPOCH : (epoch + 1) * EPOCH]
-            with tqdm(part, desc=f"Epoch {epoch}", file=file, mininterval=0) as bar:
-                for line in bar:
-                    bar.set_postfix(d_loss=line["d_loss"], g_loss=line["g_loss"])
-
-
-def write_events(folder: Path, lines: list[dict[str, float]]) -> None:
-    """Log by tf.summary."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-    with tf.summary.create_file_writer(str(folder)).as_default():
-        for index, line in enumerate(lines):
-            tf.summary.scalar("loss/discriminator", line["d_loss"], index)
-            tf.summary.scalar("loss/generator", line["g_loss"], index)
-            tf.summary.scalar("accuracy/real", line["real_accuracy"], index)
-            tf.summary.scalar("accuracy/fake", line["fake_accuracy"], index)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.command == "fit":
+        fit(options.out, options.preset, dataset.load(options.data), options.steps)
+    else:
+        tell(options.out, [json.loads(line) for line in options.lines.read_text().splitlines()])
 
 
 class Game(keras.Model):
@@ -141,7 +66,8 @@ class Game(keras.Model):
     def train_step(self, data: tf.Tensor) -> dict[str, Any]:
         index = tf.cast(self.game.generator_optimizer.iterations, tf.int64)
         labels = tf.zeros(BATCH, tf.int32)
-        metrics = dict(zip(METRICS, tf.unstack(self.game.step(data, labels, index, tf.constant(0.0))), strict=True))
+        told = tf.unstack(self.game.step(data, labels, index, tf.constant(0.0)))
+        metrics = dict(zip(METRICS, told, strict=False))
         for mean in self.means:
             mean.update_state(metrics[mean.name])
         for variable, name in zip(self.newest, METRICS, strict=True):
@@ -150,34 +76,110 @@ class Game(keras.Model):
 
 
 class Steps(keras.callbacks.Callback):
-    """Keeps the metrics of each step, which Keras' logs show as means."""
+    """Writes the numbers of each step, which Keras' logs show as means."""
 
-    def __init__(self, game: Game) -> None:
+    def __init__(self, game: Game, file: IO[str]) -> None:
         super().__init__()
-        self.game = game
-        self.lines: list[dict[str, float]] = []
+        self.game, self.file = game, file
+        self.step = 0
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
         values = [float(variable) for variable in self.game.newest]
-        self.lines.append(dict(zip(METRICS, values, strict=True)))
+        self.file.write(json.dumps({"step": self.step} | dict(zip(METRICS, values, strict=True))) + "\n")
+        self.step += 1
 
 
-def fit(out: Path, config: Config, cards: Dataset, steps: int) -> list[dict[str, float]]:
-    """Train by Keras' fit in epochs of ten steps; its bar, its History and its CSVLogger tell of it.
-
-    Returns the metrics of each step.
-    """
+def fit(out: Path, preset: str, cards: dataset.Dataset, steps: int) -> None:
+    """Train by Keras' fit; its bar, its History, its CSVLogger and a file of steps tell of it."""
+    config = configure(preset, 64, 64, batch=BATCH, images=steps * BATCH)
     game = Game(Step(config, Networks.build(config)))
     game.compile(jit_compile=False)
     pictures = tf.data.Dataset.from_tensor_slices(cards.cards[cards.train])
     pictures = pictures.repeat().shuffle(1000, seed=0).batch(BATCH, True)
-    told = Steps(game)
-    callbacks = [told, keras.callbacks.CSVLogger(str(out / "epochs.csv"))]
-    with (out / "keras.txt").open("w") as file, contextlib.redirect_stdout(file):
-        history = game.fit(pictures, epochs=steps // 10, steps_per_epoch=10, callbacks=callbacks)
+    with (
+        (out / "steps.jsonl").open("w") as numbers,
+        (out / "keras.txt").open("w") as printed,
+        contextlib.redirect_stdout(printed),
+    ):
+        callbacks = [Steps(game, numbers), keras.callbacks.CSVLogger(str(out / "epochs.csv"))]
+        history = game.fit(
+            pictures, epochs=steps // 10, steps_per_epoch=10, callbacks=callbacks, shuffle=False
+        )
     curves = {name: [float(value) for value in values] for name, values in history.history.items()}
     (out / "history.json").write_text(json.dumps(curves))
-    return told.lines
+
+
+def tell(out: Path, lines: list[Line]) -> None:
+    """Print and log the same numbers as people do."""
+    write_report(out / "report.txt", lines)
+    write_prints(out / "prints.txt", lines)
+    write_tutorial(out / "tutorial.txt", lines)
+    write_bar(out / "tqdm.txt", lines)
+    write_events(out / "events", lines)
+
+
+def write_report(path: Path, lines: list[Line]) -> None:
+    """Print as the question's report_progress does, its end of an epoch included."""
+    with path.open("w") as file:
+        for line in lines:
+            epoch, step = divmod(int(line["step"]), EPOCH)
+            d_loss, gan_loss = line["d_loss"], line["g_loss"]
+            if step == EPOCH - 1:
+                acc_real, acc_fake = line["real_accuracy"], line["fake_accuracy"]
+                print(
+                    "Disciminator Accuracy on real images: %.0f%%, on fake images: %.0f%%"  # noqa: UP031
+                    % (acc_real * 100, acc_fake * 100),
+                    file=file,
+                )
+            elif step % 10 == 0:
+                print(
+                    f"[Epoch {epoch}, Step {step}] d_loss = {round(d_loss, 4)} | "
+                    f"gan_loss = {round(gan_loss, 4)}",
+                    file=file,
+                )
+
+
+def write_prints(path: Path, lines: list[Line]) -> None:
+    """Print as the Keras-GAN collection does: the count of steps has no name."""
+    with path.open("w") as file:
+        for line in lines:
+            accuracy = (line["real_accuracy"] + line["fake_accuracy"]) / 2
+            print(
+                f"{line['step']} [D loss: {line['d_loss']:f}, acc.: {100 * accuracy:.2f}%] "
+                f"[G loss: {line['g_loss']:f}]",
+                file=file,
+            )
+
+
+def write_tutorial(path: Path, lines: list[Line]) -> None:
+    """Print as PyTorch's DCGAN tutorial does."""
+    with path.open("w") as file:
+        for line in lines:
+            epoch, step = divmod(int(line["step"]), EPOCH)
+            print(
+                f"[{epoch}/25][{step}/{EPOCH}]\tLoss_D: {line['d_loss']:.4f}\tLoss_G: {line['g_loss']:.4f}",
+                file=file,
+            )
+
+
+def write_bar(path: Path, lines: list[Line]) -> None:
+    """Let tqdm draw one bar."""
+    with path.open("w") as file, tqdm(desc="train", total=int(lines[-1]["step"]), file=file) as bar:
+        for line in lines:
+            bar.set_postfix(d_loss=line["d_loss"], g_loss=line["g_loss"], refresh=False)
+            bar.n = int(line["step"])
+            bar.refresh()
+
+
+def write_events(folder: Path, lines: list[Line]) -> None:
+    """Log by tf.summary."""
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        for line in lines:
+            step = int(line["step"])
+            tf.summary.scalar("loss/discriminator", line["d_loss"], step)
+            tf.summary.scalar("loss/generator", line["g_loss"], step)
+            tf.summary.scalar("accuracy/real", line["real_accuracy"], step)
+            tf.summary.scalar("accuracy/fake", line["fake_accuracy"], step)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ EPOCHS = 1000
 BATCH = 32
 """Images that a step is taken for where only images are told."""
 NEW_EPOCH = 0.1
-"""Of the last step: a count that falls below begins a new epoch; otherwise the run went back."""
+"""Of the last step: a count that falls to it or to 1 begins a new epoch; otherwise the run went back."""
 
 
 class Moment(NamedTuple):
@@ -37,6 +37,7 @@ class Clock:
         self.step: float | None = None
         self.stride = 1.0
         self.epoch: float | None = None
+        self.counted: float | None = None  # epoch of the last step
         self.images: float | None = None
         if step:
             self.unit = "step"
@@ -58,11 +59,12 @@ class Clock:
 
     def count_on(self, step: float, total: float | None) -> None:
         """Take a step as it is written, or in the next epoch if it began again."""
-        if self.step is not None and step < NEW_EPOCH * self.step:
-            self.before += total or self.step + self.stride
+        if self.step is not None and step < self.step:
+            if self.epoch != self.counted or step <= max(1, NEW_EPOCH * self.step):
+                self.before += total or self.step + self.stride
         elif self.step is not None and step > self.step:
             self.stride = step - self.step
-        self.step = step
+        self.step, self.counted = step, self.epoch
 
     @property
     def now(self) -> float:

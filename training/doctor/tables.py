@@ -14,6 +14,8 @@ JSON_BYTES = 64 << 20
 POSITION = "position"
 """Column that tells where in its list a number stood."""
 DELIMITERS = ",;\t|"
+GAPS = {"", "NA", "None", "null", "-"}
+"""Cells without a value; Keras' CSVLogger writes NA."""
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
 
 
@@ -44,14 +46,15 @@ def dialect_of(head: Sequence[str]) -> Dialect | None:
 
 
 def is_table(cells: list[list[str]], width: int, delimiter: str) -> bool:
-    """Tell whether most rows, the last perhaps cut, are of this width and hold nothing but numbers and gaps."""
-    good = [
-        row
-        for row in cells
-        if len(row) == width
-        and any(row)
-        and all(value(cell, delimiter) is not None for cell in row if cell.strip())
-    ]
+    """Tell whether most rows, the last perhaps cut, are of this width and hold numbers in half of their cells."""
+
+    def numbers(row: list[str]) -> int:
+        return sum(value(cell, delimiter) is not None for cell in row)
+
+    def gaps(row: list[str]) -> int:
+        return sum(cell.strip() in GAPS for cell in row)
+
+    good = [row for row in cells if len(row) == width and numbers(row) and 2 * (numbers(row) + gaps(row)) >= width]
     return len(good) > max(0, 0.7 * (len(cells) - 1))
 
 
