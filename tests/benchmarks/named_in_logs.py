@@ -1,6 +1,6 @@
 """What the doctor of logs says of the logs in tests/logs, form by form, as a table in Markdown.
 
-    python -m tests.benchmarks.named_in_logs [FOLDER]
+python -m tests.benchmarks.named_in_logs [FOLDER]
 """
 
 import sys
@@ -17,14 +17,19 @@ def main() -> None:
     print("| run | form | lines | first finding | where | all findings | notes |")
     print("|---|---|---|---|---|---|---|")
     for run in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"):
-        for log in sorted(path for path in run.iterdir() if path.suffix != ".png" and path.name != "config.json"):
+        for log in sorted(
+            path for path in run.iterdir() if path.suffix != ".png" and path.name != "config.json"
+        ):
             examination = read(log)
             wrong = [found for found in examination.findings if found.severity > Severity.NOTE]
-            first = f"{wrong[0].severity.name.lower()} {wrong[0].id} | {wrong[0].where}" if wrong else "none | "
+            first = (
+                f"{wrong[0].severity.name.lower()} {wrong[0].id} | {wrong[0].where}" if wrong else "none | "
+            )
             ids = ", ".join(found.id for found in wrong)
             notes = ", ".join(note.id for note in examination.findings if note.severity == Severity.NOTE)
             print(
-                f"| {run.name} | {log.name}, {examination.log.kind} | {examination.survey.rows} | {first} | {ids} "
+                f"| {run.name} | {log.name}, {examination.log.kind} | {examination.survey.rows} "
+                f"| {first} | {ids} "
                 f"| {notes} |"
             )
 

@@ -3,8 +3,8 @@
     python -m tests.logs.make_logs fit DATA PRESET OUT [--steps 200]
     python -m tests.logs.make_logs tell STEPS.jsonl OUT
 
-fit trains a preset on a dataset of 64x64 inside Keras' own fit, in epochs of ten steps: OUT receives keras.txt,
-what it printed; epochs.csv, of CSVLogger; history.json; steps.jsonl, the numbers of each step.
+fit trains a preset on a dataset of 64x64 inside Keras' own fit, in epochs of ten steps: OUT receives
+keras.txt, what it printed; epochs.csv, of CSVLogger; history.json; steps.jsonl, the numbers of each step.
 tell takes such lines, or a run's metrics.jsonl: OUT receives report.txt, as the question's report_progress
 prints; prints.txt, tutorial.txt, tqdm.txt, other usual lines; events, by tf.summary, which needs tensorboard.
 """

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 import json
 import os
 from pathlib import Path
@@ -25,8 +26,12 @@ def as_csv(delimiter: str = ",", decimal: str = ".") -> str:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize(("delimiter", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", ","), ("|", ".")])
-def test_csv_is_read_in_whatever_way_it_was_written(tmp_path: Path, encoding: str, delimiter: str, decimal: str):
+@pytest.mark.parametrize(
+    ("delimiter", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", ","), ("|", ".")]
+)
+def test_csv_is_read_in_whatever_way_it_was_written(
+    tmp_path: Path, encoding: str, delimiter: str, decimal: str
+):
     path = tmp_path / "log.csv"
     path.write_text(as_csv(delimiter, decimal), encoding=encoding)
     assert open_log(path).kind == "CSV"
@@ -43,7 +48,9 @@ def test_csv_without_header_with_gaps_percents_and_a_second_header(tmp_path: Pat
 
 def test_jsonl_is_flattened_and_a_cut_last_line_is_told(tmp_path: Path):
     path = tmp_path / "log.jsonl"
-    line = json.dumps({"step": 1, "loss": {"D": 0.5, "note": "x", "ok": True}, "kid": None, "nan": float("nan")})
+    line = json.dumps(
+        {"step": 1, "loss": {"D": 0.5, "note": "x", "ok": True}, "kid": None, "nan": float("nan")}
+    )
     path.write_text(f"{line}\n{line[:20]}")
     rows, remarks = read(path)
     assert str(rows) == "[{'step': 1.0, 'loss/D': 0.5, 'nan': nan}]"
@@ -114,7 +121,11 @@ def test_printed_lines_are_read_as_people_print_them(line: str):
 
 @given(st.floats(allow_nan=False), st.floats(-1e6, 1e6))
 def test_any_number_that_python_prints_is_read_back(d_loss: float, g_loss: float):
-    assert row_of(f"step 1 | d_loss = {d_loss} | g_loss: {g_loss}") == {"step": 1, "d_loss": d_loss, "g_loss": g_loss}
+    assert row_of(f"step 1 | d_loss = {d_loss} | g_loss: {g_loss}") == {
+        "step": 1,
+        "d_loss": d_loss,
+        "g_loss": g_loss,
+    }
 
 
 @given(st.text())

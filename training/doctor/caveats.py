@@ -112,7 +112,11 @@ def smoothed_floor(looked: Survey, columns: Columns) -> float:
         return 0.0
     for role, share in (("accuracy", 1.0), ("real_accuracy", 0.5)):
         accuracy = looked.columns.get(columns.of.get(role, ""))
-        if accuracy and accuracy.count and loss.low < share * (1 - best(accuracy, role, columns)) * math.log(2) - 0.02:
+        if (
+            accuracy
+            and accuracy.count
+            and loss.low < share * (1 - best(accuracy, role, columns)) * math.log(2) - 0.02
+        ):
             return loss.low
     return 0.0
 
@@ -133,7 +137,7 @@ def smoothed(looked: Survey, columns: Columns) -> Finding:
         f"d_loss falls to {low:.3f}, though no line's accuracy is high enough for that",
         "Keras' `accuracy` asks whether the answer is the label; a label of 0.9 never is, however sure the "
         "discriminator. Its loss does not fall to zero either, but to the entropy of the label.",
-        "Measure accuracy on real and on fake with labels of 1 and 0; leave the smoothing out once there is a "
+        "Measure accuracy on real and on fake with labels of 1 and 0; drop the smoothing once there is a "
         "gradient penalty.",
     )
 
@@ -145,7 +149,11 @@ def running_means(looked: Survey, columns: Columns, clock: Clock) -> frozenset[s
     losses = [looked.columns[columns.of[name]] for name in ("d_loss", "g_loss") if name in columns.of]
     if not losses or not all(column.is_running_mean for column in losses):
         return frozenset()
-    names = {role for role in columns.of if role not in COUNTERS and looked.columns[columns.of[role]].is_running_mean}
+    names = {
+        role
+        for role in columns.of
+        if role not in COUNTERS and looked.columns[columns.of[role]].is_running_mean
+    }
     if "accuracy" in names:
         names |= {"real_accuracy", "fake_accuracy"}
     return frozenset(names & set(AVERAGED))
@@ -157,7 +165,7 @@ def undone(averaged: frozenset[str]) -> Finding:
         "L7",
         "means since the start",
         Severity.NOTE,
-        "These numbers are means over all steps since the start; those of the steps in between were computed back.",
+        "These numbers are means over all steps since the start; single steps were computed back.",
         f"{listed(sorted(averaged))} move by less and less, which losses of batches do not",
         "train_on_batch returned such means in Keras 3.0 to 3.14; what breaks late hardly shows in them.",
         "Update Keras to 3.15, or call reset_metrics() on the model before each train_on_batch.",

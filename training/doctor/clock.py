@@ -106,7 +106,7 @@ class Clock:
                 return f"The log counts images and no steps; {BATCH} images are taken for a step."
             case "epoch":
                 return (
-                    f"A line is an epoch, whose steps are not told: it is taken for {EPOCH} steps. What happened "
+                    f"A line is an epoch of unknown length: it is taken for {EPOCH} steps. What happened "
                     "within an epoch cannot be seen."
                 )
             case "line":

@@ -22,7 +22,23 @@ G = {"g", "gen", "generator", "gan", "adv", "adversarial", "netg", "combined"}
 REAL, FAKE = {"real", "reals", "true"}, {"fake", "fakes", "generated", "gen"}
 LOSS = {"loss", "losses", "err", "error", "cost"}
 ACCURACY = {"acc", "accuracy"}
-OTHERS = {"val", "validation", "test", "eval", "std", "num", "size", "per", "time", "lr", "rate", "norm", "grad", "scores", "signs"}
+OTHERS = {
+    "val",
+    "validation",
+    "test",
+    "eval",
+    "std",
+    "num",
+    "size",
+    "per",
+    "time",
+    "lr",
+    "rate",
+    "norm",
+    "grad",
+    "scores",
+    "signs",
+}
 """Words of columns that are something else."""
 SHORT = {
     "d": "d_loss",
@@ -89,7 +105,10 @@ class Columns:
 
     def __str__(self) -> str:
         """Say in words which column is which."""
-        found = [f"{role} from {column!r}{' in percent' * (role in self.percent)}" for role, column in self.of.items()]
+        found = [
+            f"{role} from {column!r}{' in percent' * (role in self.percent)}"
+            for role, column in self.of.items()
+        ]
         return ", ".join(found)
 
 
@@ -195,7 +214,9 @@ def checked(given: Mapping[str, str], survey: Survey) -> dict[str, str]:
     spelt = {name.lower(): name for name in survey.columns}
     for role, name in given.items():
         if role not in ROLES:
-            raise BadColumns(f"--columns: {role} is nothing the doctor knows. It knows {listed(sorted(ROLES), 99)}.")
+            raise BadColumns(
+                f"--columns: {role} is nothing the doctor knows. It knows {listed(sorted(ROLES), 99)}."
+            )
         if name.lower() not in spelt:
             raise BadColumns(f"--columns: the log has no column {name!r}. It has {listed(survey.columns)}.")
     return {role: spelt[name.lower()] for role, name in given.items()}

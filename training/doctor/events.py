@@ -4,9 +4,12 @@ import heapq
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training.doctor.rows import Remark, Row
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.summary_pb2 import Summary
 
 FILES = 64
 """Event files that are read as one log; each is kept open."""
@@ -45,7 +48,7 @@ def scalars(file: Path, prefix: str, remark: Remark) -> Iterator[Scalar]:
                 yield event.step, prefix + value.tag, read
 
 
-def scalar(value: Any) -> float | None:
+def scalar(value: "Summary.Value") -> float | None:
     """Return the number of a summary: simple_value in version 1, a tensor of one number in version 2."""
     import tensorflow as tf
 

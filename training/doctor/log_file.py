@@ -50,7 +50,7 @@ def event_folder(folder: Path) -> Log:
         raise BadLog(f"{folder} holds no event files (*tfevents*). Name the log file itself.")
     if len(files) > events.FILES:
         raise BadLog(
-            f"{folder} holds {len(files):,} event files, more than one run writes. Name the folder of one run."
+            f"{folder} holds {len(files):,} event files, too many for a run. Name the folder of one run."
         )
     return Log(folder, "TensorBoard's events", lambda remark: events.rows(files, folder, remark))
 
@@ -70,7 +70,7 @@ def refuse_binary(path: Path, head: bytes) -> None:
     odd = sum(byte in CONTROLS for byte in head)
     if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and odd > len(head) / 100:
         raise BadLog(
-            f"{path} is neither text nor TensorBoard's events. Logs are CSV, JSON, JSONL, event files, or what "
+            f"{path} is neither text nor TensorBoard's events. Logs are CSV, JSON, JSONL, events, or what "
             "training printed."
         )
 
@@ -95,7 +95,11 @@ def text_log(path: Path, encoding: str) -> Log:
         if any(isinstance(value, list | dict) for value in json.loads(head[0]).values()) and len(head) == 1:
             return whole_json(path, encoding)
         return Log(path, "JSONL", lambda remark: tables.json_lines(lines(), remark))
-    if head[0].lstrip().startswith("{") or "".join(head[0].split()) in ("[", "[{") or head[0].startswith("[{"):
+    if (
+        head[0].lstrip().startswith("{")
+        or "".join(head[0].split()) in ("[", "[{")
+        or head[0].startswith("[{")
+    ):
         return whole_json(path, encoding)
     if dialect := tables.dialect_of(head):
         return Log(path, "CSV", lambda remark: tables.csv_rows(lines(), dialect, remark))
@@ -110,7 +114,8 @@ def whole_json(path: Path, encoding: str) -> Log:
         value = json.loads(path.read_text(encoding, errors="replace"))
     except (ValueError, RecursionError) as error:
         raise BadLog(
-            f"{path} is JSON that ends too early or is damaged ({error}). If the run still writes it, ask again "
+            f"{path} is JSON that ends too early or is damaged ({error}). If the run still writes it, ask "
+            "again "
             "when it is done."
         ) from None
     rows = tables.json_rows(value)

@@ -21,7 +21,7 @@ from training.doctor.survey import Survey, survey
 
 LOSSES = ("d_loss", "g_loss")
 CONFUSED_MEAN, CONFUSED_SUM = (0.5, 0.9), (1.1, 1.7)
-"""Where cross-entropy begins for a discriminator that knows nothing: ln 2 as a mean of real and fake, or twice."""
+"""Where cross-entropy begins when nothing is known: ln 2 as a mean of real and fake, or twice that."""
 
 
 @dataclass
@@ -55,9 +55,7 @@ class Examination:
         return worst_first([*(course.told() for course in self.courses.values()), *self.caveats])
 
 
-def examine(
-    path: Path, columns: str = "", plot: Path | None = None, plotted: bool = True
-) -> list[Finding]:
+def examine(path: Path, columns: str = "", plot: Path | None = None, plotted: bool = True) -> list[Finding]:
     """Say what a log shows, and draw its curves with the findings marked.
 
     `path` is a file of CSV, JSONL, JSON (Keras' History), TensorBoard's events or printed lines, or a folder
@@ -73,7 +71,7 @@ def examine(
 
 
 def read(path: Path, columns: str = "") -> Examination:
-    """Look through a log for what its columns are, then have the doctor hear it. Raises BadLog or BadColumns."""
+    """Look what a log's columns are, then have the doctor hear it. Raises BadLog or BadColumns."""
     log = open_log(path)
     remarks: list[str] = []
     looked = survey(log.read(remarks.append))
@@ -125,7 +123,9 @@ def lines(examination: Examination) -> Iterator[tuple[Moment, dict[str, float]]]
         if signed:
             heard = {name: v for name, v in heard.items() if name not in LOSSES or not math.isfinite(v)}
         if floor:
-            heard = {name: v - floor * (name == "d_loss") for name, v in heard.items() if "accuracy" not in name}
+            heard = {
+                name: v - floor * (name == "d_loss") for name, v in heard.items() if "accuracy" not in name
+            }
         if heard:
             yield moment, heard
 

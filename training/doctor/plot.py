@@ -91,7 +91,9 @@ def figure_of(curves: Curves, spans: list[Span]):  # noqa: ANN201
     for axis, (title, names) in zip(axes, panels.items(), strict=False):
         for name in names:
             steps, values = zip(*curves.of[name].points, strict=True)
-            axis.plot(steps, values, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30))
+            axis.plot(
+                steps, values, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30)
+            )
         axis.set_title(title, loc="left", fontsize=10)
         if len(names) > 1:
             axis.legend(frameon=False, fontsize=8, loc="lower right")
@@ -112,7 +114,9 @@ def mark(axis: "Axes", spans: list[Span], end: float) -> None:
     """Shade where each finding holds."""
     for span in spans:
         colour = SHADES[span.finding.severity]
-        axis.axvspan(span.first.step, span.last.step if span.last else end, color=colour, alpha=0.12, linewidth=0)
+        axis.axvspan(
+            span.first.step, span.last.step if span.last else end, color=colour, alpha=0.12, linewidth=0
+        )
         axis.axvline(span.first.step, color=colour, linewidth=1)
 
 

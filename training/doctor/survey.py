@@ -46,7 +46,7 @@ class Column:
 
     @property
     def is_running_mean(self) -> bool:
-        """Tell whether these are means since the start: they move by less and less, as batches' losses do not."""
+        """Tell whether these are means since the start: they move by less and less."""
         moves = self.high - self.low > 0.05 * abs(self.high)
         return self.count >= MEANS and self.low >= 0 and moves and not self.restless and not self.whole
 

@@ -46,7 +46,7 @@ def dialect_of(head: Sequence[str]) -> Dialect | None:
 
 
 def is_table(cells: list[list[str]], width: int, delimiter: str) -> bool:
-    """Tell whether most rows, the last perhaps cut, are of this width and hold numbers in half of their cells."""
+    """Tell whether most rows, the last perhaps cut, are of this width and half numbers."""
 
     def numbers(row: list[str]) -> int:
         return sum(value(cell, delimiter) is not None for cell in row)
@@ -54,7 +54,9 @@ def is_table(cells: list[list[str]], width: int, delimiter: str) -> bool:
     def gaps(row: list[str]) -> int:
         return sum(cell.strip() in GAPS for cell in row)
 
-    good = [row for row in cells if len(row) == width and numbers(row) and 2 * (numbers(row) + gaps(row)) >= width]
+    good = [
+        row for row in cells if len(row) == width and numbers(row) and 2 * (numbers(row) + gaps(row)) >= width
+    ]
     return len(good) > max(0, 0.7 * (len(cells) - 1))
 
 
@@ -101,7 +103,7 @@ def json_lines(lines: Iterable[str], remark: Remark) -> Iterator[Row]:
         remark(f"{unread:,} lines are no JSON and were passed over.")
 
 
-def json_rows(value: Any) -> list[Row]:
+def json_rows(value: object) -> list[Row]:
     """Return the rows of a list of objects, or of an object of lists as Keras' History is."""
     if isinstance(value, list):
         return [row for item in value if isinstance(item, dict) and (row := flat(item))]
@@ -139,6 +141,6 @@ def flat(value: dict[str, Any], prefix: str = "") -> Row:
     return row
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Tell whether it counts; true and false do not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
