@@ -210,20 +210,30 @@ def evaluate(
     print(f"Generated cards beside their nearest training cards: {run / 'neighbours.png'}")
 
 
-def doctor(target: Folder, fix: Path | None = None, json: bool = False) -> None:
-    """Say what is wrong with a Keras GAN's script or notebook, without running it.
+def doctor(
+    target: Folder,
+    fix: Path | None = None,
+    columns: str = "",
+    plot: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Say why a GAN fails: from its script or notebook, its log, or the folder of a run.
 
-    Ends with 0 if there is nothing above a note, with 1 if there is, with 2 if the target cannot be read.
+    Nothing of it is run. Ends with 0 if there is nothing above a note, with 1 if there is, with 2 if the
+    target cannot be read.
 
     Args:
-        target: A .py or .ipynb file.
+        target: A .py or .ipynb file; a log as CSV, JSONL, Keras' History, printed lines or TensorBoard's
+            events; a folder of those events, or of a run, also one that goes on.
         fix: Also write a repaired script there; the original stays as it is.
+        columns: Which of a log's columns is which, where the guess is wrong: d_loss=col7,g_loss=gan.
+        plot: Picture of a log's curves with the findings marked; beside the log if not given.
         json: Findings as JSON.
     """
     from training.doctor import consult
 
     try:
-        findings = consult.consult(target)
+        findings = consult.consult(target, columns, plot)
         print(consult.as_json(findings) if json else consult.told(findings))
         if fix is not None:
             print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)

@@ -152,7 +152,7 @@ def test_a_run_of_ours_is_judged_by_its_own_configuration(tmp_path: Path):
 
 
 def test_the_plot_lies_beside_the_log_and_is_drawn_again(tmp_path: Path):
-    log = shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log")
+    log = Path(shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log"))
     for _ in range(2):
         told = [finding.done for finding in examine(log) if finding.done]
         assert told == [f"The curves with these findings are drawn in {log}.doctor.png."]
@@ -168,7 +168,7 @@ def test_the_finding_is_named_in_the_plot(tmp_path: Path):
 
 
 def test_a_file_of_somebody_else_is_never_overwritten(tmp_path: Path):
-    log = shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log")
+    log = Path(shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log"))
     theirs = tmp_path / "train.log.doctor.png"
     Image.new("RGB", (4, 4)).save(theirs)
     before = theirs.read_bytes()
@@ -188,6 +188,6 @@ def test_a_plot_that_cannot_be_written_is_told(tmp_path: Path, name: str, told: 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
 def test_beside_a_log_in_a_folder_without_rights_nothing_is_drawn(tmp_path: Path):
-    log = shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log")
+    log = Path(shutil.copy(COLLAPSE / "report.txt", tmp_path / "train.log"))
     tmp_path.chmod(0o500)
     assert "No plot was drawn" in examine(log)[-1].done

@@ -15,8 +15,11 @@ class BadTarget(Trouble):
     """No doctor knows this kind of file."""
 
 
-def consult(target: Path) -> list[Finding]:
+def consult(target: Path, columns: str = "", plot: Path | None = None) -> list[Finding]:
     """Return what is wrong with a target, the worst first.
+
+    A script or notebook is read as code, a run's folder by its metrics.jsonl, all else as a log, whose curves
+    are drawn into `plot`, or beside the log. `columns` says which of its columns is which.
 
     Raises:
         Trouble: it is not there, cannot be read, or is of no kind that is understood.
@@ -24,12 +27,23 @@ def consult(target: Path) -> list[Finding]:
     if not target.exists():
         raise BadTarget(f"{target} does not exist.")
     if target.is_file() and target.suffix in SCRIPTS:
+        if columns or plot:
+            raise BadTarget(f"{target} is a script: --columns and --plot are for logs.")
         from training.doctor import code
 
         return code.examine(target)
-    raise BadTarget(
-        f"{target} is nothing the doctor understands: name a Keras GAN's script (.py) or notebook (.ipynb)."
-    )
+    from training.doctor import logs
+
+    return logs.examine(log_of(target), columns, plot)
+
+
+def log_of(target: Path) -> Path:
+    """Return a run's metrics.jsonl for its folder, and any other target as it is. Raises BadTarget."""
+    if not (target / "config.json").exists():
+        return target
+    if not (target / "metrics.jsonl").exists():
+        raise BadTarget(f"{target} has no metrics.jsonl yet: a run writes it with its first step.")
+    return target / "metrics.jsonl"
 
 
 def fix(target: Path, out: Path) -> str:

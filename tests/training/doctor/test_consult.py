@@ -1,6 +1,7 @@
 """`holofoil doctor` as it is called."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from training.doctor.finding import Severity
 from training.trouble import Trouble
 
 SCRIPTS = Path(__file__).parent / "scripts"
+LOGS = Path(__file__).parents[2] / "logs"
 
 
 def doctor(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -72,3 +74,28 @@ def test_reading_a_script_does_not_import_tensorflow():
         f"examine(Path({str(SCRIPTS / 'posted.py')!r})); sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_log_is_heard_and_drawn(tmp_path):
+    log = shutil.copy(LOGS / "collapse" / "report.txt", tmp_path)
+    ran = doctor(log, "--plot", tmp_path / "curves.png")
+    assert ran.returncode == 1
+    assert ran.stdout.splitlines()[0].startswith("critical D2 domination")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_runs_folder_is_heard_by_its_log(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run.run, tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "images"')  # as a run leaves it that goes on
+    ran = doctor(run)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("warning D13 few cards")
+    (run / "metrics.jsonl").unlink()
+    assert doctor(run).returncode == 2
+
+
+def test_a_script_has_no_columns():
+    ran = doctor(SCRIPTS / "posted.py", "--columns", "d_loss=a")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--columns and --plot are for logs" in ran.stderr
