@@ -227,7 +227,8 @@ def doctor(
             events; a folder of those events, or of a run, also one that goes on.
         fix: Also write a repaired script there; the original stays as it is.
         columns: Which of a log's columns is which, where the guess is wrong: d_loss=col7,g_loss=gan.
-        plot: Picture of a log's curves with the findings marked; beside the log if not given.
+        plot: Picture of a log's curves with the findings marked; if not given beside the log, and none
+            of a run.
         json: Findings as JSON.
     """
     from training.doctor import consult

@@ -19,6 +19,8 @@ from training.config import Config, from_json
 from training.trouble import Trouble
 
 KEPT = 3
+COVERED, CHANCE = 0.8, 0.02
+"""Share of the highest coverage so far that the best checkpoint has to reach; what chance may take off."""
 WEIGHTS = "weights"  # .index and .data-00000-of-00001
 PROGRESS = "progress.json"
 
@@ -44,6 +46,9 @@ class Progress:
     """What the weights were trained with, so that a change of config.json is noticed."""
     best_step: int | None = None
     best_kid: float | None = None
+    best_coverage: float = 0.0
+    top_coverage: float = 0.0
+    """The highest there was."""
     strength: float = 1.0
     """Of the gradient penalties, a factor of what the configuration says, as the doctor left it."""
     treated: dict[str, int] = field(default_factory=dict)
@@ -55,11 +60,18 @@ class Progress:
         start = config.augment_from if config.augment == "adaptive" else config.augment
         return cls(0, float(start or 0.0), config)
 
-    def judged(self, kid: float) -> "Progress":
-        """Return the progress after an evaluation at this step; lower is better."""
-        if self.best_kid is not None and kid >= self.best_kid:
-            return self
-        return replace(self, best_step=self.step, best_kid=kid)
+    def judged(self, kid: float, coverage: float) -> "Progress":
+        """Return the progress after an evaluation at this step: the lowest KID is best, if it covers enough.
+
+        KID hardly sees a collapse, coverage does: where it has fallen below COVERED times its highest, no KID
+        makes a step the best, nor keeps it that.
+        """
+        top = max(coverage, self.top_coverage)
+        enough = COVERED * top - CHANCE
+        better = self.best_kid is None or self.best_coverage < enough or kid < self.best_kid
+        if coverage < enough or not better:
+            return replace(self, top_coverage=top)
+        return replace(self, best_step=self.step, best_kid=kid, best_coverage=coverage, top_coverage=top)
 
     def to_json(self) -> str:
         """Write every field."""

@@ -38,7 +38,7 @@ STEER_EVERY = 2_000  # images between two looks at what the discriminator learns
 CHECKUP_EVERY = 4_000  # images between two looks of the doctor at generated cards
 
 Judge = Callable[[NDArray[np.uint8]], dict[str, float]]
-"""Measures generated cards (n, height, width, 3); of its numbers "kid", lower is better, names the best."""
+"""Measures generated cards (n, height, width, 3); of its numbers "kid" and "coverage" name the best."""
 
 
 class Diverged(GoBack):
@@ -211,7 +211,7 @@ class Loop:
         parts = zip(tf.split(noise, JUDGED // CHUNK), tf.split(labels, JUDGED // CHUNK), strict=True)
         fakes = np.concatenate([draw(self.networks.average, *part) for part in parts])
         findings = self.judge(fakes)
-        self.progress = self.progress.judged(findings["kid"])
+        self.progress = self.progress.judged(findings["kid"], findings["coverage"])
         return findings
 
     def draw(self, noise: tf.Tensor) -> NDArray[np.uint8]:

@@ -202,7 +202,7 @@ def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
     def judge_of(cards):
         def judge(fakes):
             assert (fakes.shape, fakes.dtype) == ((500, 56, 40, 3), np.uint8)
-            return {"kid": next(kids)}
+            return {"kid": next(kids), "coverage": 0.5}
 
         return judge
 
@@ -213,6 +213,25 @@ def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
     assert (run.restore(networks, "best"), run.restore(networks)) == (16, 48)
     (run.checkpoints.folder / "2" / "weights.index").unlink()
     assert run.restore(networks, "best") == 48
+
+
+def test_the_best_covers_enough_of_the_real_cards():
+    """KID and coverage of evaluations in turn, and which of them is then the best."""
+    progress = Progress.at_start(configure("smoke", 56, 40))
+    evaluations = [
+        (400, 0.00, 1),
+        (300, 0.01, 2),
+        (200, 0.00, 3),  # what chance takes off
+        (100, 0.50, 4),
+        (50, 0.10, 4),  # collapsed
+        (120, 0.55, 4),
+        (99, 0.45, 7),
+        (130, 0.90, 8),  # the others cover too little beside it
+        (98, 0.45, 8),
+    ]
+    for step, (kid, coverage, best) in enumerate(evaluations, start=1):
+        progress = replace(progress, step=step).judged(kid, coverage)
+        assert progress.best_step == best
 
 
 def test_progress_survives_its_file():

@@ -105,8 +105,11 @@ def below_zero(columns: Columns) -> Finding:
 def smoothed_floor(looked: Survey, columns: Columns) -> float:
     """Return the lowest loss of the discriminator if an accuracy beside it cannot be true; else 0.
 
-    Each card on the wrong side of 1/2 costs at least ln 2.
+    Each card on the wrong side of 1/2 costs at least ln 2, unless the loss compares pairs: then there is no
+    such side.
     """
+    if "relativistic_accuracy" in columns.of:
+        return 0.0
     loss = looked.columns.get(columns.of.get("d_loss", ""))
     if not loss or loss.low < 0:
         return 0.0

@@ -19,7 +19,7 @@ def consult(target: Path, columns: str = "", plot: Path | None = None) -> list[F
     """Return what is wrong with a target, the worst first.
 
     A script or notebook is read as code, a run's folder by its metrics.jsonl, all else as a log, whose curves
-    are drawn into `plot`, or beside the log. `columns` says which of its columns is which.
+    are drawn into `plot`, or beside a log that is none of ours. `columns` says which of its columns is which.
 
     Raises:
         Trouble: it is not there, cannot be read, or is of no kind that is understood.

@@ -29,6 +29,11 @@ class Log:
     read: Callable[[Remark], Iterator[Row]]
     """Yield the rows; tell what could not be read."""
 
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it lies in a run's folder, where nothing about it must be guessed."""
+        return self.path.name == "metrics.jsonl" and (self.path.parent / "config.json").exists()
+
 
 def open_log(path: Path) -> Log:
     """Look at a file, or a folder of TensorBoard's event files. Raises BadLog."""

@@ -60,11 +60,12 @@ def examine(path: Path, columns: str = "", plot: Path | None = None, plotted: bo
 
     `path` is a file of CSV, JSONL, JSON (Keras' History), TensorBoard's events or printed lines, or a folder
     of event files. `columns` corrects the guess which column is which: "d_loss=col7,g_loss=gan". The plot is
-    written to `plot`, or beside the log. Raises BadLog, BadColumns or BadPlot.
+    written to `plot`, or beside the log, but for a run of our own, whose folder stays as it is. Raises
+    BadLog, BadColumns or BadPlot.
     """
     examination = read(path, columns)
     findings = examination.findings
-    if not plotted:
+    if not plotted or (examination.log.is_ours and plot is None):
         return findings
     done = draw(examination.curves, examination.courses.values(), path, plot)
     return [replace(found, done=done) if found.id == caveats.READING else found for found in findings]
@@ -80,6 +81,9 @@ def read(path: Path, columns: str = "") -> Examination:
     examination = Examination(log, looked, guess(looked, parse_columns(columns)))
     hear(examination)
     clock = Clock(examination.columns, looked)
+    if log.is_ours:  # nothing was guessed, and its losses have names
+        examination.caveats = [caveats.unread(remark) for remark in remarks]
+        return examination
     examination.caveats = caveats.of(log, looked, examination.columns, clock, remarks)
     return examination
 
@@ -107,11 +111,11 @@ def hear(examination: Examination) -> None:
 
 def lines(examination: Examination) -> Iterator[tuple[Moment, dict[str, float]]]:
     """Yield the signals of each line and where it stands; caveats say what was done to them."""
-    looked, columns = examination.survey, examination.columns
+    looked, columns, ours = examination.survey, examination.columns, examination.log.is_ours
     clock, means = Clock(columns, looked), RunningMeans()
-    averaged = caveats.running_means(looked, columns, clock)
-    signed = caveats.wasserstein(looked, columns)
-    floor = caveats.smoothed_floor(looked, columns)
+    averaged = frozenset() if ours else caveats.running_means(looked, columns, clock)
+    signed = not ours and caveats.wasserstein(looked, columns)
+    floor = 0.0 if ours else caveats.smoothed_floor(looked, columns)
     first: float | None = None
     for row in examination.log.read(lambda remark: None):
         line = columns.read(row)
@@ -132,9 +136,8 @@ def lines(examination: Examination) -> Iterator[tuple[Moment, dict[str, float]]]
 
 def facts_of(examination: Examination) -> Facts:
     """Return what is known of the run: all, beside a log of our own, else what the first losses tell."""
-    path = examination.log.path
-    if path.name == "metrics.jsonl" and (path.parent / "config.json").exists():
-        return facts_of_run(path.parent)
+    if examination.log.is_ours:
+        return facts_of_run(examination.log.path.parent)
     of, known = examination.columns.of, examination.survey.columns
     if not all(loss in of for loss in LOSSES):
         return Facts()

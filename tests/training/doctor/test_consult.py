@@ -95,6 +95,25 @@ def test_a_runs_folder_is_heard_by_its_log(tiny_run, tmp_path):
     assert doctor(run).returncode == 2
 
 
+def test_relativistic_logits_are_not_taken_for_smoothed_labels(tiny_run, tmp_path):
+    """They have no absolute zero: no real card above it, and a loss near nothing."""
+    run = shutil.copytree(tiny_run.run, tmp_path / "run")
+    line = {
+        "d_loss": 0.16,
+        "g_loss": 1.9,
+        "real_accuracy": 0.0,
+        "fake_accuracy": 1.0,
+        "relativistic_accuracy": 1.0,
+    }
+    lines = [json.dumps({"step": step, "images": 8 * step, **line}) for step in range(10, 2000, 10)]
+    (run / "metrics.jsonl").write_text("\n".join(lines))
+    config = json.loads((run / "config.json").read_text()) | {"loss": "relativistic"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert "L6" not in doctor(run).stdout
+    foreign = shutil.copy(run / "metrics.jsonl", tmp_path / "log.jsonl")
+    assert "L6" not in doctor(foreign).stdout
+
+
 def test_a_script_has_no_columns():
     ran = doctor(SCRIPTS / "posted.py", "--columns", "d_loss=a")
     assert (ran.returncode, ran.stdout) == (2, "")
