@@ -38,6 +38,7 @@ def traced(config: Config) -> tf.Graph:
         tf.TensorSpec((config.batch,), tf.int32),
         tf.TensorSpec((), tf.int64),
         tf.TensorSpec((), tf.float32),
+        tf.TensorSpec((), tf.float32),
     )
     return tf.function(step.step, autograph=False).get_concrete_function(*specs).graph
 
