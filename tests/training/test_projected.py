@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from training import train
+from training.checkpoints import Progress
 from training.config import BadConfig
 from training.models import Networks
 from training.presets import configure
@@ -12,6 +13,7 @@ from training.projected import USUAL, Projected
 from training.run import Run
 from training.sample_cards import draw_card
 from training.step import Step
+from training.transfer import weights_of
 
 CONFIG = configure("smoke", 56, 40, projected=1.0)
 CARDS = np.random.default_rng(0).integers(0, 256, (4, 8, 56, 40, 3), np.uint8)
@@ -20,13 +22,13 @@ LABELS = np.zeros((4, 8), np.int32)
 
 @pytest.fixture(scope="module")
 def trained():
-    """Networks before and after four steps: their weights, and the frozen features'."""
+    """Weights before and after a step, the frozen features' too, and its metrics."""
     networks = Networks.build(CONFIG)
     assert networks.projected
     step = Step(CONFIG, networks)
     held = networks.parts() | {"eye": networks.projected.eye}
     before = {name: network.get_weights() for name, network in held.items()}
-    metrics = step(CARDS, LABELS, 0, 0.0)
+    metrics = step(CARDS[:1], LABELS[:1], 0, 0.0)
     return before, {name: network.get_weights() for name, network in held.items()}, metrics
 
 
@@ -41,14 +43,13 @@ def test_heads_learn_and_features_stay(trained):
     assert 0 < float(metrics["projected_loss"]) < 3  # 2 where nothing is known
 
 
-def test_the_generator_learns_from_it_and_the_discriminator_does_not_notice():
-    networks, alone = Networks.build(CONFIG), Networks.build(configure("smoke", 56, 40))
-    Step(CONFIG, networks)(CARDS[:1], LABELS[:1], 0, 0.0)
-    Step(configure("smoke", 56, 40), alone)(CARDS[:1], LABELS[:1], 0, 0.0)
-    assert moved(networks.generator.get_weights(), alone.generator.get_weights())
-    for one, other in zip(
-        networks.discriminator.get_weights(), alone.discriminator.get_weights(), strict=True
-    ):
+def test_the_generator_learns_from_it_and_the_discriminator_does_not_notice(trained):
+    _, after, _ = trained
+    plain = configure("smoke", 56, 40)
+    alone = Networks.build(plain)
+    Step(plain, alone)(CARDS[:1], LABELS[:1], 0, 0.0)
+    assert moved(after["generator"], alone.generator.get_weights())
+    for one, other in zip(after["discriminator"], alone.discriminator.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -71,10 +72,9 @@ def test_mixed_features_of_cards_have_the_size_of_one():
 
 
 def test_a_resumed_run_repeats_the_unbroken_one(tiny_run, tmp_path):
-    changes = {"projected": 1.0, "checkpoint_every": 8}
-    whole = train.start(tiny_run.data, tmp_path / "whole", "smoke", images=32, **changes)
-    train.start(tiny_run.data, tmp_path / "parts", "smoke", images=16, **changes)
-    parts = train.resume(tiny_run.data, tmp_path / "parts", images=32)
+    whole = train.start(tiny_run.data, tmp_path / "whole", "smoke", images=16, projected=1.0)
+    train.start(tiny_run.data, tmp_path / "parts", "smoke", images=8, projected=1.0)
+    parts = train.resume(tiny_run.data, tmp_path / "parts", images=16)
     ends = []
     for run in (whole, parts):
         networks = Networks.build(run.config)
@@ -85,10 +85,14 @@ def test_a_resumed_run_repeats_the_unbroken_one(tiny_run, tmp_path):
         assert not moved(network.get_weights(), ends[1][name].get_weights())
 
 
-def test_a_run_starts_from_one_without_it_and_the_reverse(tiny_run, tmp_path):
-    run = train.start(tiny_run.data, tmp_path / "with", "smoke", origin=tiny_run.run, images=8, projected=1.0)
-    assert Run.open(tmp_path / "with").config.projected == 1.0
-    train.start(tiny_run.data, tmp_path / "without", "smoke", origin=run.folder, images=8)
+def test_heads_are_taken_over_where_both_runs_have_them(tiny_run, tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG, tiny_run.data, "")
+    theirs, ours = Networks.build(CONFIG), Networks.build(configure("smoke", 56, 40, projected=1.0, seed=1))
+    run.save_checkpoint(Progress.at_start(CONFIG), dict(theirs.parts()))
+    weights_of(run.folder, CONFIG).give(ours)
+    assert not moved(theirs.parts()["projected"].get_weights(), ours.parts()["projected"].get_weights())
+    assert weights_of(run.folder, configure("smoke", 56, 40)).projected is None
+    weights_of(tiny_run.run, CONFIG).give(ours)  # whose heads stay as they are
 
 
 def test_a_weight_below_zero_is_refused():
