@@ -1,6 +1,7 @@
 """What a doctor found in a run, for its report: each finding with when it began, was treated, and ended."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,8 +48,7 @@ def episodes(told: Iterable[Mapping[str, object]], batch: int) -> list[Episode]:
     present: dict[tuple[str, str], Episode] = {}
     for line in told:
         key = str(line.get("id", "")), str(line.get("name", ""))
-        step = line.get("step")
-        images = float(step) * batch if isinstance(step, int | float) else 0.0
+        images = place(line) * batch
         if line.get("over"):
             if key in present:
                 present.pop(key).until = images
@@ -61,6 +61,12 @@ def episodes(told: Iterable[Mapping[str, object]], batch: int) -> list[Episode]:
         if line.get("done"):
             present[key].done.append((images, str(line["done"])))
     return found
+
+
+def place(line: Mapping[str, object]) -> float:
+    """Return the step of a line; 0 where it has none."""
+    step = line.get("step")
+    return float(step) if isinstance(step, int | float) and math.isfinite(step) else 0.0
 
 
 def written(log: Path) -> Iterator[dict[str, object]]:
