@@ -95,7 +95,7 @@ def told(folder: Path) -> dict[str, object]:
         "charts": [asdict(chart) for chart in charts(config, floors(evaluation))],
         "evaluation": evaluation and tables(evaluation),
         "neighbours": sheet(folder / "neighbours.png", NEIGHBOURS_BYTES),
-        "data": asdict(source) | cards(source),
+        "data": asdict(source) | {"folder": Path(source.folder).name} | cards(source),
         "config": {name: str(value) for name, value in json.loads(config.to_json()).items()},
     }
 
@@ -121,11 +121,11 @@ def facts(config: Config, source: Source, log: Log) -> dict[str, str]:
     costs = counted(config)
     found = {
         "Preset": f"{config.preset}, {config.width}x{config.height}",
-        "Networks": f"{config.networks}, {config.loss.replace('_', ' ')} loss",
+        "Networks": f"{config.networks}, {config.loss.replace('_', '-')} loss",
         "Generator": f"{costs.generator_parameters:,} parameters, {costs.generator_gmac:.3f} GMAC a card",
         "Discriminator": f"{costs.discriminator_parameters:,} parameters, "
         f"{costs.discriminator_gmac:.3f} GMAC a card",
-        "Training": f"{costs.gflop_per_image:.1f} GFLOP an image, batches of {config.batch}",
+        "Training": f"{costs.gflop_per_image:.3g} GFLOP an image, batches of {config.batch}",
     }
     if source.training_cards:
         found["Passes"] = f"{log.images / source.training_cards:.1f} over each of the training cards"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MOST_SAMPLES = 40
-SAMPLES_BYTES = 3_900_000
+SAMPLES_BYTES = 3_500_000
 """Of all sample grids together; in the page they are a third larger."""
 NEIGHBOURS_BYTES = 400_000
 QUALITY = 75

@@ -361,6 +361,7 @@ define($("config"), report.config);
 $("curves").append(...charts.map(chart => chart.element));
 for (const chart of charts) chart.draw();
 $("samples").hidden = !report.samples.length;
+$("play").hidden = report.samples.length < 2;
 if (report.samples.length) {
   $("time").max = report.samples.length - 1;
   $("time").value = report.samples.length - 1;
