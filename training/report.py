@@ -89,7 +89,7 @@ def told(folder: Path) -> dict[str, object]:
         "facts": facts(config, source, log),
         "samples": [sample._asdict() for sample in samples(run.samples)],
         "doctor": doctors_word(config, watched),
-        "findings": [asdict(episode) for episode in episodes(findings, config.batch)],
+        "findings": [episode.told() for episode in episodes(findings, config.batch)],
         "setbacks": [asdict(setback) for setback in run.setbacks],
         "curves": {name: curve.told() for name, curve in log.curves.items()},
         "charts": [asdict(chart) for chart in charts(config, floors(evaluation))],
@@ -180,5 +180,9 @@ def cards(source: Source) -> dict[str, object]:
     if found.fingerprint != source.fingerprint:
         return {"pictures": [], "note": "Other cards lie there now."}
     rows = np.sort(np.random.default_rng(0).permutation(found.train)[:REAL_CARDS])
-    counts = {"training_cards": len(found.train), "held_out_cards": len(found.holdout)}
-    return counts | {"pictures": [small(found.cards[row], CARD_BYTES) for row in rows], "note": ""}
+    return {
+        "training_cards": len(found.train),
+        "held_out_cards": len(found.holdout),
+        "pictures": [small(found.cards[row], CARD_BYTES) for row in rows],
+        "note": "",
+    }

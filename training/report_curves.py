@@ -17,7 +17,7 @@ class Point(NamedTuple):
     """One or more neighbouring values of a signal."""
 
     images: float  # shown by the last of them
-    count: int
+    values: int
     mean: float
     low: float
     high: float
@@ -25,9 +25,9 @@ class Point(NamedTuple):
 
 def joined(left: Point, right: Point) -> Point:
     """Make two neighbours one."""
-    count = left.count + right.count
-    mean = (left.count * left.mean + right.count * right.mean) / count
-    return Point(right.images, count, mean, min(left.low, right.low), max(left.high, right.high))
+    values = left.values + right.values
+    mean = (left.values * left.mean + right.values * right.mean) / values
+    return Point(right.images, values, mean, min(left.low, right.low), max(left.high, right.high))
 
 
 class Curve:
@@ -40,7 +40,7 @@ class Curve:
     def add(self, images: float, value: float) -> None:
         """Take the next value."""
         point = Point(images, 1, value, value, value)
-        if self.points and self.points[-1].count < self.size:
+        if self.points and self.points[-1].values < self.size:
             self.points[-1] = joined(self.points[-1], point)
             return
         if len(self.points) == MOST:

@@ -5,61 +5,60 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from training.config import Config
 from training.doctor.doctor import Doctor
 from training.doctor.finding import Finding, Severity
 from training.doctor.runs import facts_of
 
-TEXTS = ("id", "name", "what", "evidence", "why", "remedy")
+TEXTS = ("id", "name", "severity", "what", "evidence", "why", "remedy")
 
 
 @dataclass
 class Episode:
     """One finding from when it began to when it was over; times are in images shown."""
 
-    id: str
-    name: str
-    severity: str
-    what: str
-    evidence: str
-    why: str
-    remedy: str
+    texts: dict[str, str]
+    """TEXTS, as findings.jsonl has them."""
     images: float
     until: float | None = None
     done: list[tuple[float, str]] = field(default_factory=list)
-    """What was done about it, and when."""
+    """When something was done about it, and what."""
 
-    def worsened(self, line: Mapping[str, object]) -> None:
-        """Take the severity of a later line, if it is worse."""
-        told = str(line.get("severity", "note"))
-        if level(told) > level(self.severity):
-            self.severity = told
+    def hear(self, line: Mapping[str, object], images: float) -> None:
+        """Take a later line of the same finding: what was done, and a worse severity."""
+        severity = str(line.get("severity"))
+        if level(severity) > level(self.texts["severity"]):
+            self.texts["severity"] = severity
+        if line.get("done"):
+            self.done.append((images, str(line["done"])))
+
+    def told(self) -> dict[str, Any]:
+        """Return what the page shows."""
+        return {**self.texts, "images": self.images, "until": self.until, "done": self.done}
 
 
 def level(severity: str) -> int:
-    """Return how bad a severity is."""
-    return Severity.__members__.get(severity.upper(), Severity.NOTE)
+    """Return how bad a severity is; 0 if there is none of that name."""
+    return Severity.__members__.get(severity.upper(), 0)
 
 
-def episodes(told: Iterable[Mapping[str, object]], batch: int) -> list[Episode]:
+def episodes(lines: Iterable[Mapping[str, object]], batch: int) -> list[Episode]:
     """Put the lines of findings.jsonl together, each finding told again with those before it."""
     found: list[Episode] = []
     present: dict[tuple[str, str], Episode] = {}
-    for line in told:
-        key = str(line.get("id", "")), str(line.get("name", ""))
-        images = place(line) * batch
+    for line in lines:
+        texts = {name: str(line.get(name, "")) for name in TEXTS}
+        key, images = (texts["id"], texts["name"]), place(line) * batch
         if line.get("over"):
             if key in present:
                 present.pop(key).until = images
             continue
         if key not in present:
-            texts = {name: str(line.get(name, "")) for name in TEXTS}
-            present[key] = Episode(**texts, severity=str(line.get("severity", "note")), images=images)
+            present[key] = Episode(texts, images)
             found.append(present[key])
-        present[key].worsened(line)
-        if line.get("done"):
-            present[key].done.append((images, str(line["done"])))
+        present[key].hear(line, images)
     return found
 
 
@@ -94,5 +93,5 @@ def heard(lines: Iterable[Mapping[str, float]], config: Config) -> Iterator[dict
 
 def as_line(finding: Finding, line: Mapping[str, float], over: bool) -> dict[str, object]:
     """Return a finding as findings.jsonl has it."""
-    texts = asdict(finding) | {"severity": finding.severity.name.lower()}
-    return {"step": line.get("step", 0), "over": over} | texts
+    severity = finding.severity.name.lower()
+    return {**asdict(finding), "severity": severity, "step": line.get("step", 0), "over": over}

@@ -75,7 +75,8 @@ def address(run: Run) -> str:
 def page(chromium, run):
     """The page, of which nothing was refused and for which nothing was fetched."""
     chromium.get("about:blank")
-    chromium.get_log("browser"), chromium.get_log("performance")
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
     chromium.get(address(run))
     yield chromium
     assert chromium.get_log("browser") == []

@@ -156,7 +156,7 @@ names = ["step", "id", "name", "severity", "what", "done", "over"]
 @settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.sampled_from(names), odd), max_size=9))
 def test_no_line_of_findings_is_too_odd(lines):
-    found = [asdict(episode) for episode in episodes(lines, 8)]
+    found = [episode.told() for episode in episodes(lines, 8)]
     assert len(found) <= len(lines)
     json.dumps(found, allow_nan=False)
 
@@ -197,7 +197,7 @@ def test_a_curve_is_short_and_passes_nothing_over(values, count):
     curve = Curve()
     for place, value in enumerate(values):
         curve.add(place, float(value))
-    counts = [point.count for point in curve.points]
+    counts = [point.values for point in curve.points]
     assert len(curve.points) <= MOST
     assert sum(counts) == count
     assert np.average([point.mean for point in curve.points], weights=counts) == pytest.approx(
