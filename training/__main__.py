@@ -244,12 +244,26 @@ def doctor(
     sys.exit(consult.exit_code(findings))
 
 
+def report(run: Folder) -> None:
+    """Write a run's report, RUN/report.html: one page with its curves, cards, findings and cost.
+
+    The trainer writes it too, at each evaluation and when the run ends.
+
+    Args:
+        run: Folder of the run, finished or still being written.
+    """
+    from training.report import write
+
+    print(f"Open it in a browser: {write(run)}")
+
+
 COMMANDS = {
     "sample-cards": sample_cards,
     "audit": audit,
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
+    "report": report,
     "export": export,
     "doctor": doctor,
 }

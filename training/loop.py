@@ -13,7 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training import devices
+from training import devices, report
+from training.board import Board
 from training.checkpoints import Progress
 from training.checkup import LOOKED_AT, Checkup
 from training.config import Config, TreatmentName
@@ -81,6 +82,7 @@ class Loop:
             "sample": config.sample_every,
         }
         self.progress = self.begin(weights)
+        self.board = Board(run)
         self.moved = Movement(self.networks)
         self.examination: Checkup | None = None  # made when it is first due
         # Of several hosts one examines pictures, and all must stay alike: there the doctor only watches.
@@ -172,6 +174,7 @@ class Loop:
         if "evaluate" in passed and self.judge:
             line |= self.evaluate()
         self.run.log(line)
+        self.board.add(line)
         self.listen(line)
         if "checkpoint" in passed or self.stopped or self.progress.best_step == self.progress.step:
             self.refuse_broken_weights()
@@ -179,6 +182,8 @@ class Loop:
         if "sample" in passed:
             noise = tf.random.stateless_normal((SAMPLES, self.config.noise_size), [self.config.seed, 1])
             self.run.save_sample(self.images, self.draw(noise))
+        if "evaluate" in passed and self.progress.step < self.last:
+            report.refresh(self.run)
 
     def steer(self) -> dict[str, float]:
         """Look at what the discriminator knows by heart, and move the probability of augmentation by it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from training import dataset, devices
+from training import dataset, devices, report
 from training.config import BadConfig, Config
 from training.cost import announce, calibrate, pace
 from training.dataset import Dataset
@@ -175,6 +175,8 @@ def train(
             return loop.go()
         except GoBack as trouble:
             told, setback = str(trouble), trouble.setback
+        finally:
+            report.refresh(run)
         del loop  # its networks, before others are built
         if len(setbacks) == SETBACKS or "roll-back" in config.without:
             kept = f"Export the last good checkpoint in {run.checkpoints.folder}, or start"

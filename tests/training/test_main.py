@@ -30,6 +30,7 @@ def test_help_lists_every_command_without_loading_tensorflow():
         (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
         (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
         (["export", "nowhere", "out"], "holds no run"),
+        (["report", "nowhere"], "holds no run"),
     ],
 )
 def test_what_the_user_can_mend_is_told_without_a_traceback(arguments, words):
