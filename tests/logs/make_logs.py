@@ -66,8 +66,8 @@ class Game(keras.Model):
     def train_step(self, data: tf.Tensor) -> dict[str, Any]:
         index = tf.cast(self.game.generator_optimizer.iterations, tf.int64)
         labels = tf.zeros(BATCH, tf.int32)
-        told = tf.unstack(self.game.step(data, labels, index, tf.constant(0.0)))
-        metrics = dict(zip(METRICS, told, strict=False))
+        told = tf.unstack(self.game.step(data, labels, index, tf.constant(0.0), tf.constant(1.0)))
+        metrics: dict[str, Any] = dict(zip(METRICS, told, strict=False))
         for mean in self.means:
             mean.update_state(metrics[mean.name])
         for variable, name in zip(self.newest, METRICS, strict=True):
@@ -84,7 +84,7 @@ class Steps(keras.callbacks.Callback):
         self.step = 0
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        values = [float(variable) for variable in self.game.newest]
+        values = [float(variable.numpy()) for variable in self.game.newest]
         self.file.write(json.dumps({"step": self.step} | dict(zip(METRICS, values, strict=True))) + "\n")
         self.step += 1
 
@@ -93,7 +93,8 @@ def fit(out: Path, preset: str, cards: dataset.Dataset, steps: int) -> None:
     """Train by Keras' fit; its bar, its History, its CSVLogger and a file of steps tell of it."""
     config = configure(preset, 64, 64, batch=BATCH, images=steps * BATCH)
     game = Game(Step(config, Networks.build(config)))
-    game.compile(jit_compile=False)
+    uncompiled: Any = {"jit_compile": False}  # Keras' own annotation knows words only
+    game.compile(**uncompiled)
     pictures = tf.data.Dataset.from_tensor_slices(cards.cards[cards.train])
     pictures = pictures.repeat().shuffle(1000, seed=0).batch(BATCH, True)
     with (

@@ -113,7 +113,9 @@ def test_a_doctor_that_is_off_says_and_looks_at_nothing(data, tmp_path):
 
 
 def test_where_a_run_stands_survives_its_file():
-    progress = Progress(3, 0.3, configure("smoke", 56, 40), 2, 0.25, 4.0, {"D2 domination": 3})
+    progress = Progress(
+        3, 0.3, configure("smoke", 56, 40), 2, 0.25, 0.4, 0.5, strength=4.0, treated={"D2 domination": 3}
+    )
     assert Progress.from_json(progress.to_json()) == progress
 
 
