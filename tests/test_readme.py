@@ -35,7 +35,7 @@ def test_every_target_the_readme_names_is_in_the_makefile():
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "training/LOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "training/LOG.md", "training/ANSWERS.md"])
 def test_every_file_that_a_page_links_to_exists(page):
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

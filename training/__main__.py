@@ -211,11 +211,13 @@ def evaluate(
 
 
 def doctor(
-    target: Folder,
+    target: Annotated[Path | None, tyro.conf.Positional] = None,
     fix: Path | None = None,
     columns: str = "",
     plot: Path | None = None,
     json: bool = False,
+    demo: bool = False,
+    minutes: float = 3.0,
 ) -> None:
     """Say why a GAN fails: from its script or notebook, its log, or the folder of a run.
 
@@ -224,16 +226,26 @@ def doctor(
 
     Args:
         target: A .py or .ipynb file; a log as CSV, JSONL, Keras' History, printed lines or TensorBoard's
-            events; a folder of those events, or of a run, also one that goes on.
+            events; a folder of those events, or of a run, also one that goes on; with --demo, the folder to
+            write into, doctor-demo if not given.
         fix: Also write a repaired script there; the original stays as it is.
         columns: Which of a log's columns is which, where the guess is wrong: d_loss=col7,g_loss=gan.
         plot: Picture of a log's curves with the findings marked; if not given beside the log, and none
             of a run.
         json: Findings as JSON.
+        demo: Instead, train a recipe that fails and its repairs, one by one, and draw what each changes.
+        minutes: Of processor time for each of the demo's eight recipes.
     """
     from training.doctor import consult
 
+    if demo:
+        from training.doctor.demo import demo as compare
+
+        print(compare(target or Path("doctor-demo"), minutes))
+        return
     try:
+        if target is None:
+            raise consult.BadTarget("Name a script or notebook, a log or the folder of a run, or say --demo.")
         findings = consult.consult(target, columns, plot)
         print(consult.as_json(findings) if json else consult.told(findings))
         if fix is not None:

@@ -7,7 +7,7 @@ from typing import Literal
 from training.trouble import Trouble
 
 NetworksName = Literal["dcgan", "residual", "posted"]
-LossName = Literal["non_saturating", "relativistic", "hinge", "posted"]
+LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabilities"]
 
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from training.config import LossName
 
+CLIP = 1e-7
+"""Keras' epsilon."""
+
 
 class Loss(NamedTuple):
     """Both players' losses, each of (real logits, fake logits)."""
@@ -32,9 +35,27 @@ def non_saturating_generator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 def posted_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
     """Binary cross-entropy over one batch of reals and fakes, as posted: 0.693 is full confusion.
 
-    Keras computes a sigmoid's cross-entropy from the logit in graph mode, and so does this.
+    Keras computes a sigmoid layer's cross-entropy from its logit, and so does this.
     """
     return non_saturating_discriminator(real, fake) / 2
+
+
+def probability_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """The same from a sigmoid's probabilities, clipped as Keras clips those whose logit it does not know.
+
+    A logit beyond 16 has no gradient, right or wrong.
+    """
+    return -(tf.reduce_mean(log_probability(real)) + tf.reduce_mean(log_probability(-fake))) / 2
+
+
+def probability_generator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """The non-saturating loss from clipped probabilities: it saturates all the same, at 16.1."""
+    return -tf.reduce_mean(log_probability(fake))
+
+
+def log_probability(logits: tf.Tensor) -> tf.Tensor:
+    """Return the logarithm of what a sigmoid makes of logits, kept CLIP away from 0 and 1."""
+    return tf.math.log(tf.clip_by_value(tf.sigmoid(logits), CLIP, 1 - CLIP))
 
 
 def relativistic_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
@@ -62,6 +83,7 @@ LOSSES: dict[LossName, Loss] = {
     "relativistic": Loss(relativistic_discriminator, relativistic_generator, generator_sees_real=True),
     "hinge": Loss(hinge_discriminator, hinge_generator),
     "posted": Loss(posted_discriminator, non_saturating_generator),
+    "probabilities": Loss(probability_discriminator, probability_generator),
 }
 
 

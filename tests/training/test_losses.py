@@ -14,6 +14,7 @@ UNSURE = tf.zeros(4)
     [
         ("non_saturating", 2 * math.log(2), math.log(2)),
         ("posted", math.log(2), math.log(2)),
+        ("probabilities", math.log(2), math.log(2)),
         ("relativistic", math.log(2), math.log(2)),
         ("hinge", 2.0, 0.0),
     ],
@@ -39,6 +40,14 @@ def test_the_generator_still_learns_when_the_discriminator_is_certain(name):
     with tf.GradientTape() as tape:
         loss = LOSSES[name].generator(real, fake)
     np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, fake)), -1.0, rtol=1e-5)
+
+
+def test_clipped_probabilities_teach_as_logits_do_until_the_discriminator_is_certain():
+    for logit, slope in ((-3.0, -1 / (1 + math.exp(-3))), (-20.0, 0.0)):
+        fake = tf.Variable(UNSURE + logit)
+        with tf.GradientTape() as tape:
+            loss = LOSSES["probabilities"].generator(UNSURE, fake)
+        np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, fake)), slope, atol=1e-5)
 
 
 def test_the_posted_loss_is_the_binary_cross_entropy_of_keras():
