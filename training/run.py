@@ -259,10 +259,10 @@ def place(line: str, setbacks: int) -> float:
         return math.inf
 
 
-def grid(cards: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:
-    """Lay cards (n, height, width, 3) out as one picture, nearly square in cards, on white."""
+def grid(cards: NDArray[np.uint8], gap: int = 2, columns: int | None = None) -> NDArray[np.uint8]:
+    """Lay cards (n, height, width, 3) out as one picture on white, nearly square unless columns are given."""
     n, height, width, _ = cards.shape
-    columns = math.ceil(math.sqrt(n * height / width))
+    columns = columns or math.ceil(math.sqrt(n * height / width))
     rows = math.ceil(n / columns)
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
     for i, card in enumerate(cards):

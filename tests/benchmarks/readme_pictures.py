@@ -21,7 +21,7 @@ SEED = 1
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    starter = grid(asyncio.run(drawn(40)), gap=4)
+    starter = grid(asyncio.run(drawn(36)), gap=4, columns=6)
     Image.fromarray(starter).resize((starter.shape[1] * 3 // 2, starter.shape[0] * 3 // 2)).save(
         PICTURES / "starter.jpg", quality=90
     )
