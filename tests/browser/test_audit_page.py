@@ -1,9 +1,6 @@
 """The page of an audit in a real browser, from disk and without a network."""
 
-import shutil
-
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from tests.fakes import folders
@@ -12,38 +9,18 @@ from training.audit.exhibit import printable
 from training.audit.page import write_page
 from training.audit.rules import NAMES
 
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium: on Debian, apt install chromium chromium-driver"
-    ),
-]
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --no-proxy-server"
-)
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
+def shown(chromium, tmp_path_factory):
     """A browser that shows the audit of a folder with every fault, and the audit."""
     root = tmp_path_factory.mktemp("faulty")
     folders.faulty(root)
     found = audit(root)
     write_page(found, root / "audit.html")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.get((root / "audit.html").as_uri())
-    yield driver, found
-    driver.quit()
+    chromium.get((root / "audit.html").as_uri())
+    return chromium, found
 
 
 def test_every_finding_is_shown_with_its_pictures_and_nothing_is_fetched(shown):

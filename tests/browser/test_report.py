@@ -14,20 +14,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from training import report
 from training.run import Run
 
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.browser
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium: on Debian, apt install chromium chromium-driver"
-    ),
-]
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --no-proxy-server "
-    "--window-size=1280,900"
-)
 HOSTILE = "<img src=x onerror=alert(1)>"
 FINDING = {
     "step": 2,
@@ -52,19 +40,6 @@ def run(tiny_run, tmp_path_factory):
     )
     report.write(folder)
     return run
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def address(run: Run) -> str:
