@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -15,11 +14,13 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 
-from serving import api, problems
+from serving import problems
 from serving.backend import Backend, BackendError
 from serving.envelope import Envelope
+from serving.gateway import Gateway
 from serving.limits import BodyGuard
-from serving.problems import Fault, Problem
+from serving.openapi import Holofoil
+from serving.routes import generate, score, status
 from serving.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
@@ -27,20 +28,6 @@ PAGE = Path(__file__).parent / "page"
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 logger = logging.getLogger(__name__)
-
-
-class Holofoil(FastAPI):
-    """FastAPI whose OpenAPI also has the schemas that only our refusals use."""
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
-        document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Problem, Fault):
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema.pop("$defs", None)
-            schemas[model.__name__] = schema
-        return document
 
 
 def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
@@ -53,7 +40,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         models = backend or open_backend(chosen)
-        app.state.gateway = api.Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
+        app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
         loading = asyncio.create_task(load(models))
         yield
         loading.cancel()
@@ -70,7 +57,8 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
     )
     problems.install(app)
-    app.include_router(api.router)
+    for route in (generate, score, status):
+        app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)

@@ -1,0 +1,42 @@
+"""The content of a request: the media type it claims, and its JSON, read and checked."""
+
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from serving import problems
+from serving.limits import has_body
+from serving.problems import Refusal
+
+MAX_JSON = 16 * 1024
+"""Largest JSON body, in bytes."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Body]) -> Body:
+    """Read a JSON body as a model; no body at all is {}. Raises Refusal for one that breaks a rule."""
+    if not has_body(request.headers):
+        return validated(model, b"{}")
+    require_media_type(request, "application/json", 'Send {"n": 4} as application/json, or no body.')
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON:
+            raise Refusal(problems.TOO_LARGE, f"A JSON body may have {MAX_JSON:,} bytes. Send less.")
+    return validated(model, bytes(body) or b"{}")
+
+
+def validated(model: type[Body], body: bytes) -> Body:
+    """Check a JSON text against a model; raise Refusal with what is wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise problems.from_validation(error) from None
+
+
+def require_media_type(request: Request, expected: str, advice: str) -> None:
+    """Raise Refusal unless the body claims to be of the expected type."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != expected:
+        raise Refusal(problems.UNSUPPORTED_MEDIA_TYPE, advice, headers={"Accept-Post": expected})

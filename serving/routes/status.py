@@ -1,0 +1,48 @@
+"""GET /healthz and GET /readyz: does the process live, do the models answer?"""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from serving import problems
+from serving.backend import BackendError, NotReady
+from serving.bodies import Health, Readiness
+from serving.gateway import TheGateway
+from serving.openapi import refusals
+from serving.problems import Refusal
+
+READY_SECONDS = 3.0
+"""How long /readyz waits for models that are still loading."""
+
+router = APIRouter()
+
+
+@router.get("/healthz", operation_id="health", summary="Is the process alive?")
+async def healthz() -> Health:
+    """Answer as long as the event loop turns, whatever the models do."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="readiness",
+    summary="Do the models answer?",
+    responses=refusals(500, 503),
+)
+async def readyz(gateway: TheGateway) -> Readiness:
+    """Describe the models, or answer 503 with the reason why there are none."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            info = await gateway.backend.info()
+    except TimeoutError:
+        raise NotReady("The models are still loading. Ask again in a moment.") from None
+    except BackendError as error:
+        kind = problems.from_backend(error).kind
+        raise Refusal(kind if kind.status == 503 else problems.NOT_READY, str(error)) from None
+    return Readiness(
+        version=info.version,
+        noise_size=info.noise_size,
+        height=info.height,
+        width=info.width,
+        classes=list(info.classes),
+    )

@@ -1,0 +1,119 @@
+"""What the application as a whole answers, over real sockets: failures, headers, the page, OpenAPI."""
+
+import json
+import re
+
+import pytest
+
+from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Unavailable
+from tests.fakes.backend import FakeBackend
+from tests.fakes.live import live
+from tests.serving.asking import CARD, client_of, files, is_problem
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "name"),
+    [
+        (NotReady("No models are in the store. Run the export."), 503, "not-ready"),
+        (Unavailable("TF Serving cannot be reached. Try again."), 503, "backend-unavailable"),
+        (DeadlineExceeded("The models took more than 10 s. Ask for fewer cards."), 504, "deadline-exceeded"),
+        (BadAnswer("The models answered nonsense. Export them again."), 502, "backend-error"),
+    ],
+)
+def test_models_that_fail_are_a_problem_with_the_reason(failure: BackendError, status, name):
+    with live(FakeBackend(failure)) as url, client_of(url) as client:
+        for answer in (client.post("/generate"), client.post("/score", files=files(CARD))):
+            assert is_problem(answer, status, name)["detail"] == str(failure)
+            assert ("retry-after" in answer.headers) == (status == 503)
+        ready = client.get("/readyz")
+        assert is_problem(ready, 503, name if status == 503 else "not-ready")["detail"] == str(failure)
+        assert client.get("/healthz").json() == {"status": "ok"}
+
+
+class BrokenBackend(FakeBackend):
+    """Fails as only a mistake in code does."""
+
+    async def generate(self, noise, labels=None):
+        raise RuntimeError("the password is swordfish")
+
+
+def test_a_failure_of_our_own_is_logged_tells_nothing_and_the_gateway_goes_on(caplog):
+    with live(BrokenBackend()) as url, client_of(url) as client:
+        answer = client.post("/generate", headers={"X-Request-ID": "mine"})
+        assert is_problem(answer, 500, "internal")["instance"] == "mine"
+        assert "swordfish" not in answer.text
+        assert "swordfish" in caplog.text
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert client.get("/healthz").status_code == 200
+
+
+def test_the_gateway_closes_its_backend_when_it_ends():
+    backend = FakeBackend()
+    with live(backend):
+        assert not backend.closed
+    assert backend.closed
+
+
+def test_the_page_and_all_its_parts_come_from_here(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    parts = re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text)
+    assert {part.rpartition(".")[2] for part in parts} == {"css", "js", "svg"}
+    for part in parts:
+        assert client.get(part).status_code == 200
+    assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', page.text))
+
+
+def test_an_unknown_address_and_a_wrong_method_are_problems(client):
+    is_problem(client.get("/nothing"), 404, "not-found")
+    is_problem(client.get("/page/../app.py"), 404, "not-found")
+    for path, allowed in (("/generate", "POST"), ("/score", "POST"), ("/healthz", "GET")):
+        answer = client.delete(path)
+        is_problem(answer, 405, "method-not-allowed")
+        assert answer.headers["allow"] == allowed
+    assert "GET" in client.post("/page/page.js").headers["allow"]
+
+
+def test_every_answer_carries_its_id_and_strict_headers(client):
+    for answer in (client.get("/healthz"), client.get("/nothing"), client.post("/generate", json={"n": 0})):
+        assert re.fullmatch(r"[0-9a-f]{24}", answer.headers["x-request-id"])
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.post("/generate").headers["cache-control"] == "no-store"
+    script = client.get("/page/page.js")
+    assert script.headers["cache-control"] == "no-cache"
+    known = {"If-None-Match": script.headers["etag"]}
+    assert client.get("/page/page.js", headers=known).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("a-1.B_2", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("<b>", False)],
+)
+def test_a_harmless_request_id_is_kept(client, given, kept):
+    answer = client.get("/healthz", headers={"X-Request-ID": given})
+    assert (answer.headers["x-request-id"] == given) == kept
+
+
+def test_openapi_names_every_operation_with_its_problems_and_images(client):
+    document = client.get("/openapi.json").json()
+    operations = {o["operationId"]: o for path in document["paths"].values() for o in path.values()}
+    assert set(operations) == {"generate", "score", "health", "readiness"}
+    assert all(operation["summary"] for operation in operations.values())
+    content = operations["generate"]["responses"]["200"]["content"]
+    assert set(content) == {"application/json", "image/png", "image/jpeg", "image/webp"}
+    for name in ("generate", "score"):
+        refused = {s: r for s, r in operations[name]["responses"].items() if s != "200"}
+        assert {"400", "413", "415", "422", "500", "503", "504"} <= set(refused)
+        for response in refused.values():
+            assert list(response["content"]) == ["application/problem+json"]
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+
+
+def test_the_examples_of_openapi_are_accepted(client):
+    operation = client.get("/openapi.json").json()["paths"]["/generate"]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert examples
+    for example in examples.values():
+        assert client.post("/generate", json=example["value"]).status_code == 200
