@@ -1,7 +1,9 @@
 """Every number of a run."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Literal
 
 from training.trouble import Trouble
@@ -11,6 +13,9 @@ LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabi
 
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]
+
+
+LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
 
 
 class BadConfig(Trouble):
@@ -42,6 +47,8 @@ class Config:
     """Gamma of the gradient penalty on real cards, gamma/2 times the squared norm; 0 leaves it out."""
     r2: float = 0.0
     """The same on generated cards."""
+    final_penalty: float = 1.0
+    """What a cosine brings both penalties to by the end of the run, as a share of r1 and r2."""
     r1_every: int = 1
     """Steps from one penalty to the next, each weighing that many times more (lazy regularisation)."""
     projected: float = 0.0
@@ -107,6 +114,8 @@ class Config:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
         if self.projected < 0:
             raise BadConfig(f"projected is {self.projected}; it is a weight, 0 or more.")
+        if not 0 <= self.final_penalty <= 1:
+            raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
         for name in ("r1_every", "sample_every", "checkpoint_every", "steps_per_call"):
@@ -139,6 +148,13 @@ class Config:
                 f"Prepare the folder with sides in multiples of {scale}, such as {5 * scale}x{5 * scale}."
             )
         return self.height // scale, self.width // scale
+
+    def layer_seeds(self, player: int) -> Iterator[int]:
+        """Yield a seed for each layer of a player: 0 generator, 1 discriminator, 2 heads on features.
+
+        No layer of a run starts with the draw of another's, nor of a run with another seed.
+        """
+        return count(LAYERS * (PLAYERS * self.seed + player))
 
     def to_json(self) -> str:
         """Write every field."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import keras
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 from training.config import Config
 from training.projected import Projected
 
-LAYERS = 1000
-"""Seeds set aside for the layers of one network: no layer of a run starts with the draw of another's."""
-
 LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
 
@@ -26,12 +22,12 @@ FEATURES = "features"
 
 def generator(config: Config) -> keras.Model:
     """Build the generator that the config names, its weights drawn from config.seed."""
-    return GENERATORS[config.networks](config, count(2 * LAYERS * config.seed))
+    return GENERATORS[config.networks](config, config.layer_seeds(0))
 
 
 def discriminator(config: Config) -> keras.Model:
     """Build the discriminator that the config names, its weights drawn from config.seed."""
-    return DISCRIMINATORS[config.networks](config, count(2 * LAYERS * config.seed + LAYERS))
+    return DISCRIMINATORS[config.networks](config, config.layer_seeds(1))
 
 
 Tensor = Any  # a keras.KerasTensor; Keras' layers do not say what they return

@@ -92,6 +92,7 @@ def r3(height: int, width: int) -> Config:
         loss="relativistic",
         r1=residual_penalty(height, width),
         r2=residual_penalty(height, width),
+        final_penalty=0.1,
         learning_rate=2e-4,
         final_learning_rate=5e-5,
         beta_1=0.0,

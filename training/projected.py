@@ -23,7 +23,6 @@ SMALLEST = 7
 """Rows of a map that a head judges without halving it."""
 USUAL = (11.0, 10.0, 8.0, 3.0)
 """Root mean squares of the features of cards, drawn and scanned, at each scale: to within a tenth or so."""
-LAYERS = 1000  # seeds set aside for one network
 
 AUGMENT = 1.0
 """Probability of each augmentation: heads on features learn a folder by heart sooner than pixels do."""
@@ -40,7 +39,7 @@ class Projected:
     def __init__(self, config: Config) -> None:
         """Build both for cards of the config's size; the heads' weights are drawn from config.seed."""
         self.eye = eye(config.height, config.width)
-        self.heads = heads([tuple(output.shape[1:]) for output in self.eye.outputs], config.seed)
+        self.heads = heads([tuple(output.shape[1:]) for output in self.eye.outputs], config.layer_seeds(2))
 
     def __call__(self, cards: tf.Tensor) -> tf.Tensor:
         """Return float32 logits (n, patches) of cards in [-1, 1], in training mode: (n, height, width, 3)."""
@@ -79,12 +78,11 @@ def mix(x: Tensor, kernel: int, seed: int) -> Tensor:
     return layers.Conv2D(WIDTH, kernel, padding="same", use_bias=False, kernel_initializer=init)(x)
 
 
-def heads(shapes: list[tuple[int, ...]], seed: int) -> keras.Model:
+def heads(shapes: list[tuple[int, ...]], seeds: Iterator[int]) -> keras.Model:
     """Build maps, one of each shape -> logits (n, patches): for each map a row of convolutions of its own.
 
     Each convolution's largest singular value is held at 1 (Miyato 2018), in place of a gradient penalty.
     """
-    seeds = count(LAYERS * seed)
     maps = [keras.Input(shape) for shape in shapes]
     network = keras.Model(maps, layers.Concatenate()([head(x, seeds) for x in maps]), name="projected")
     for layer in network.layers:

@@ -14,7 +14,7 @@ from training.losses import LOSSES, gradient_penalty
 from training.models import Networks, answer, to_unit
 from training.negatives import negatives
 from training.projected import AUGMENT, RATE
-from training.schedule import learning_rate, slowed
+from training.schedule import easing, learning_rate, slowed
 
 Metrics = dict[str, tf.Tensor]
 METRICS = (
@@ -130,7 +130,9 @@ class Step:
         """Move the discriminator, then the generator, then its average; return METRICS in their order."""
         seeds = tf.random.split(tf.random.fold_in(tf.constant([self.config.seed, 0]), index))
         replica = Replica(self.config.batch, self.replicas)
-        turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, *moving)
+        probability, strength = moving
+        strength *= easing(self.config, index)
+        turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, probability, strength)
         metrics = self.discriminator_step(turn, seeds[0]) | self.generator_step(turn, seeds[1])
         follow(self.networks, averaging_rate(self.config, index))
         return tf.stack([metrics[name] for name in METRICS])

@@ -21,6 +21,9 @@ Named = dict[str, NDArray[np.float32]]
 """Weights by the name that place_of gives them."""
 
 
+RUNNING = "vector_u"
+
+
 class BadOrigin(Trouble):
     """There is nothing to start from, or it does not fit; the message says why and what to do."""
 
@@ -123,7 +126,10 @@ def read(folder: Path, signature: str, network: keras.Model) -> list[NDArray[np.
         variables = model.signatures[signature].variables
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise BadOrigin(f"{folder} cannot be read ({error}). Name another store, or a run.") from None
-    theirs, ours = names_of(variables), names_of(network.weights)
+    ours = names_of(network.weights)
+    # Spectral norm's running vectors take no part in serving and are not exported; steps find them again.
+    running = {name: weight for name, weight in ours.items() if name.endswith(RUNNING)}
+    theirs = running | names_of(variables)
     refuse_other_shapes(folder, network.name, theirs, ours)
     return [theirs[name] for name in ours]
 

@@ -135,7 +135,7 @@ def configured(cell: dict[str, Any], height: int, width: int) -> Any:
     from training.presets import configure
 
     preset, changes = RECIPES[cell["recipe"]]
-    plain = {"precision": "float32", "augment": 0.0, "final_learning_rate": None}
+    plain = {"precision": "float32", "augment": 0.0, "final_learning_rate": None, "final_penalty": 1.0}
     config = configure(preset, height, width, seed=cell["seed"], **(plain | changes))
     return replace(config, r2=config.r1) if config.r2 == "as r1" else config
 

@@ -33,6 +33,15 @@ def test_a_network_is_the_same_for_the_same_seed_and_another_for_another(preset)
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_no_layer_of_any_player_or_seed_starts_like_another():
+    def first(seed, player, layers=50):
+        seeds = configure("smoke", 56, 40, seed=seed).layer_seeds(player)
+        return {next(seeds) for _ in range(layers)}
+
+    sets = [first(seed, player) for seed in range(4) for player in range(3)]
+    assert len(set.union(*sets)) == sum(map(len, sets))
+
+
 def test_a_score_does_not_depend_on_the_rest_of_the_batch():
     network = models.discriminator(configure("dcgan-r1", 56, 40))
     cards = tf.random.stateless_uniform((16, 56, 40, 3), [1, 2], -1, 1)

@@ -1,11 +1,12 @@
 import math
 
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.presets import configure
-from training.schedule import due, learning_rate, next_due
+from training.schedule import due, easing, learning_rate, next_due
 
 
 def rate(step, **changes):
@@ -38,3 +39,14 @@ def test_what_is_due_next_is_due_then_and_not_before(step, every, batch):
 
 def test_nothing_is_due_every_zero_images():
     assert not due(1_000, 0, 0, 8)
+
+
+def test_the_penalties_fall_along_half_a_cosine_to_their_share():
+    config = configure("smoke", 56, 40, batch=8, images=800, final_penalty=0.1)
+    factors = [float(easing(config, tf.constant(step, tf.int64))) for step in (0, 50, 100, 200)]
+    assert factors == pytest.approx([1, 0.55, 0.1, 0.1])
+
+
+def test_penalties_without_an_end_stay_to_the_bit():
+    config = configure("smoke", 56, 40, batch=8, images=800)
+    assert {float(easing(config, tf.constant(step, tf.int64))) for step in range(0, 100, 7)} == {1.0}

@@ -4,6 +4,7 @@ import pytest
 from training import train
 from training.checkpoints import Progress
 from training.config import BadConfig
+from training.export import export
 from training.models import Networks
 from training.presets import configure
 from training.run import Run
@@ -44,6 +45,21 @@ def test_a_store_gives_its_averaged_generator_to_both_and_its_discriminator(tiny
     assert equal(trained.average, weights.generator)
     assert equal(trained.discriminator, weights.discriminator)
     assert "averaged generator and no other" in capsys.readouterr().out
+
+
+def test_a_store_of_a_spectrally_normalised_run_is_a_start(tiny_run, tmp_path):
+    changes = {"loss": "hinge", "spectral_norm": True, "r1": 0.0}
+    run = train.start(tiny_run.data, tmp_path / "run", "smoke", images=8, **changes)
+    export(run.folder, tmp_path / "store")
+    weights = weights_of(tmp_path / "store", configure("smoke", 56, 40, **changes))
+    trained = Networks.build(run.config)
+    run.restore(trained)
+    given = Networks.build(run.config)
+    weights.give(given)
+    for mine, theirs in zip(
+        given.discriminator.trainable_variables, trained.discriminator.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
 def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
