@@ -8,7 +8,7 @@ ENV PIP_CONSTRAINT=/build/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO
 RUN python -m venv --without-pip /opt/holofoil
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # The dependencies alone first: they stay cached until pyproject.toml or constraints.txt changes.
-RUN mkdir serving && pip --python /opt/holofoil/bin/python install .
+RUN mkdir serving && pip --python /opt/holofoil/bin/python install ".[redis]"
 COPY serving serving
 RUN rm -rf serving/models \
     && pip --python /opt/holofoil/bin/python install --no-deps --force-reinstall . \

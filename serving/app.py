@@ -17,9 +17,12 @@ from fastapi.telemetry import TelemetryConfig
 from serving import problems
 from serving.backend import Backend, BackendError
 from serving.envelope import Envelope
+from serving.gate import Gate
 from serving.gateway import Gateway
+from serving.keys import Keyring
 from serving.limits import BodyGuard
 from serving.openapi import Holofoil
+from serving.rates import Memory, Rates, RedisStore
 from serving.routes import generate, score, status
 from serving.settings import Settings
 
@@ -33,9 +36,11 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
     """Make the gateway. Without settings they come from HOLOFOIL_*, without a backend from the settings.
 
-    The backend is closed when the application ends, also one that was given.
+    The backend is closed when the application ends, also one that was given. Raises BadKeys for a file of
+    keys that cannot be read.
     """
     chosen = settings or Settings()
+    store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -46,6 +51,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         loading.cancel()
         await asyncio.wait([loading])
         await models.close()
+        await store.close()
 
     app = Holofoil(
         title="Holofoil",
@@ -55,6 +61,10 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
         redoc_url=None,
         telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
+    )
+    app.state.gate = Gate(
+        Keyring(chosen.keys_file) if chosen.keys_file else None,
+        Rates({"key": chosen.rate_key, "address": chosen.rate_address}, store),
     )
     problems.install(app)
     for route in (generate, score, status):

@@ -32,6 +32,8 @@ def request_id(headers: Headers) -> str:
 class Envelope:
     """Pure ASGI, outermost: puts scope["state"]["request_id"] in and headers out; answers where code failed.
 
+    What stands in scope["state"]["headers"] when the answer begins is a header of it, whatever the answer is.
+
     Not a BaseHTTPMiddleware: those hide that the client has gone, and cost more than all else here.
     """
 
@@ -53,6 +55,7 @@ class Envelope:
                 started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
+                headers.update(scope["state"].get("headers", {}))
                 headers["X-Request-ID"] = name
                 # no-cache lets browsers keep the page's files, but ask whether they are still right.
                 headers.setdefault("Cache-Control", "no-store" if scope["method"] == "POST" else "no-cache")

@@ -20,8 +20,14 @@ HEADERS = {
 }
 
 
+KEY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
 class Holofoil(FastAPI):
-    """FastAPI whose OpenAPI also has the schemas that only our refusals use."""
+    """FastAPI whose OpenAPI also has the schemas of our refusals, and says which routes need a key."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -31,6 +37,13 @@ class Holofoil(FastAPI):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
             schemas[model.__name__] = schema
+        if self.state.gate.keys is not None:
+            document["components"]["securitySchemes"] = KEY_SCHEMES
+            for operation in (
+                operation for path in document["paths"].values() for operation in path.values()
+            ):
+                if "401" in operation["responses"]:
+                    operation["security"] = [{name: []} for name in KEY_SCHEMES]
         return document
 
 

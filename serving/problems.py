@@ -35,6 +35,8 @@ class Kind:
 
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed")
+FORBIDDEN = Kind("forbidden", 403, "This key may not do that")
 NOT_FOUND = Kind("not-found", 404, "Nothing is here")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address has no such method")
 NOT_ACCEPTABLE = Kind("not-acceptable", 406, "No answer fits the Accept header")
@@ -46,6 +48,7 @@ VALIDATION = Kind("validation", 422, "The request breaks a rule")
 IMAGE_CORRUPT = Kind("image-corrupt", 422, "The image is damaged")
 IMAGE_ANIMATED = Kind("image-animated", 422, "The image is animated")
 IMAGE_DIMENSIONS = Kind("image-dimensions", 422, "The image has the wrong size")
+RATE_LIMITED = Kind("rate-limited", 429, "Too many cards in too short a time")
 INTERNAL = Kind("internal", 500, "The gateway failed")
 BACKEND_ERROR = Kind("backend-error", 502, "The models gave a wrong answer")
 NOT_READY = Kind("not-ready", 503, "The models are not ready")

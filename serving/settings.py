@@ -1,12 +1,29 @@
 """Everything an operator can set, read once from HOLOFOIL_* when the gateway is made."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from serving.contract import MAX_ROWS
+from serving.rates import Rate
 
 MEBIBYTE = 1024 * 1024
 STARTER_MODELS = Path(__file__).parent / "models"
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+def to_rate(given: object) -> object:
+    """Read 600/minute; a rate must have room for the largest request."""
+    rate = Rate.parse(given) if isinstance(given, str) else given
+    if isinstance(rate, Rate) and rate.cards < MAX_ROWS:
+        raise ValueError(f"allow at least {MAX_ROWS} cards, which one request may ask for")
+    return rate
+
+
+CardRate = Annotated[Rate | None, NoDecode, BeforeValidator(to_rate)]
 
 
 class Settings(BaseSettings):
@@ -17,6 +34,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,  # the URL of a store may hold a password
         use_attribute_docstrings=True,
     )
 
@@ -36,6 +54,35 @@ class Settings(BaseSettings):
     """Largest uploaded file, in bytes."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds a client may take to send its body."""
+    keys_file: Path | None = None
+    """File of API keys, one name:sha256:rights a line; unset means everybody may do everything."""
+    rate_key: CardRate = None
+    """Cards that one API key may ask for, such as 600/minute; unset means any number."""
+    rate_address: CardRate = None
+    """Cards that one address without a key may ask for, such as 60/minute; unset means any number."""
+    rate_store: SecretStr | None = None
+    """redis://host:port/db, where several gateways count cards together; unset means each counts alone."""
+    trusted_proxies: str | None = None
+    """Addresses or networks whose X-Forwarded-For is believed, with commas; unset means none."""
+    origins: str | None = None
+    """Sites whose pages may call this gateway, as https://site.example, with commas; unset means none."""
+
+    @field_validator("rate_store")
+    @classmethod
+    def only_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        """Refuse what is no URL of Redis, without repeating it: it may hold a password."""
+        if url and not re.match(r"rediss?://|redis\+unix://", url.get_secret_value()):
+            raise ValueError("give the URL of a Redis, redis://host:port/db")
+        return url
+
+    @field_validator("origins")
+    @classmethod
+    def exact_origins(cls, origins: str | None) -> str | None:
+        """Refuse what names no single site."""
+        for origin in (origins or "").split(",") if origins else ():
+            if not ORIGIN.fullmatch(origin.strip()):
+                raise ValueError("give each site as https://site.example, without * or a path")
+        return origins
 
     @field_validator("tfserving")
     @classmethod

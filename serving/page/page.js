@@ -6,13 +6,15 @@ const RETRY = 2000; // milliseconds between questions to models that are not rea
 const element = (id) => document.getElementById(id);
 const cards = element("cards");
 let shown = null; // the card in the dialog: { url, name }
+let key = ""; // of a gateway that asks for one; kept nowhere else, so that it is gone with the page
 let retry = 0; // the timer of the next question to models that are not ready
 
 // Asks the gateway, and throws an Error in the problem's own words where it refuses.
 async function ask(address, options) {
   let response;
   try {
-    response = await fetch(address, options);
+    const headers = { ...options?.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    response = await fetch(address, { ...options, headers });
   } catch {
     throw new Error("The gateway cannot be reached, or it closed the connection. Is it running?");
   }
@@ -20,6 +22,7 @@ async function ask(address, options) {
   if (response.ok && answer) return answer;
   const error = new Error(answer?.detail ?? `The gateway answered ${response.status} without a reason.`);
   error.status = response.status;
+  if (error.status === 401) element("unlock").hidden = false;
   throw error;
 }
 
@@ -27,6 +30,12 @@ function say(id, error) {
   element(id).hidden = !error;
   element(id).textContent = error?.message ?? "";
 }
+
+element("unlock").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  key = element("key").value.trim();
+  element("unlock").hidden = (await draw(request())).length > 0;
+});
 
 // --- Readiness -------------------------------------------------------------------------------------
 

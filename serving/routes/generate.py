@@ -14,6 +14,7 @@ from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, draw, labels_of
+from serving.gate import MayGenerate
 from serving.gateway import TheGateway
 from serving.openapi import HEADERS, IMAGES, refusals
 from serving.problems import Fault, Refusal
@@ -32,7 +33,7 @@ router = APIRouter()
             "content": IMAGES,
             "headers": HEADERS,
         },
-        **refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
+        **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
     },
     openapi_extra={
         "requestBody": {
@@ -48,11 +49,12 @@ router = APIRouter()
         }
     },
 )
-async def generate(request: Request, gateway: TheGateway) -> Response:
+async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
     body = await read_json(request, GenerateBody)
     media_type, format = negotiate(", ".join(request.headers.getlist("accept")), body)
     quality = compression(body, format)
+    await visit.take(body.n)
     info = await gateway.backend.info()
     seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
     labels = labels_of(body.label, seed, body.n, info)

@@ -15,6 +15,7 @@ from serving.bodies import Judgement, Model, ScoredCard
 from serving.cards import BadCard, Card
 from serving.content import require_media_type
 from serving.contract import MAX_ROWS, SCORE
+from serving.gate import MayScore
 from serving.gateway import TheGateway
 from serving.openapi import FILE, refusals
 from serving.problems import Fault, Kind, Refusal
@@ -38,7 +39,7 @@ router = APIRouter()
     operation_id="score",
     summary="Judge cards",
     response_model=Judgement,
-    responses=refusals(400, 408, 413, 415, 422, 500, 502, 503, 504),
+    responses=refusals(400, 401, 403, 408, 413, 415, 422, 429, 500, 502, 503, 504),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -63,7 +64,7 @@ router = APIRouter()
         }
     },
 )
-async def score(request: Request, gateway: TheGateway) -> Response:
+async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Response:
     """Judge 1 to 16 uploads. If one of them cannot be read none is judged, and every bad one is named."""
     require_media_type(
         request, "multipart/form-data", f"Send the cards as multipart/form-data: curl -F {FILES}=@card.png."
@@ -75,6 +76,7 @@ async def score(request: Request, gateway: TheGateway) -> Response:
         max_files=MAX_ROWS,
         max_file=gateway.settings.max_file,
     )
+    await visit.take(len(uploads))
     info = await gateway.backend.info()
     read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
     refuse_bad(read)

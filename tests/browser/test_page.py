@@ -7,7 +7,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from serving import keys
 from serving.backend import NotReady
+from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -206,3 +208,20 @@ class TestWithKinds:
 def test_models_without_kinds_offer_none(page):
     sixteen_new(page, [])
     assert not page.find_element(By.ID, "kind").is_displayed()
+
+
+def test_a_gateway_with_keys_asks_for_one_and_works_with_it(browser, backend, tmp_path):
+    secret, stored = keys.make("visitor", ["generate", "score"])
+    (tmp_path / "keys").write_text(str(stored))
+    with live(backend, Settings(keys_file=tmp_path / "keys")) as url:
+        browser.get(url)
+        field = wait(browser, lambda page: page.find_element(By.CSS_SELECTOR, "#unlock:not([hidden]) #key"))
+        assert "key" in text(browser, "draw-error")
+        field.send_keys("wrong\n")
+        wait(browser, lambda page: "not known" in text(page, "draw-error"))
+        field.clear()
+        field.send_keys(f"{secret}\n")
+        wait(browser, lambda page: len(cards(page)) == 16)
+        wait(browser, lambda page: not field.is_displayed())
+        kept = "return document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+        assert secret not in browser.execute_script(kept) + browser.current_url

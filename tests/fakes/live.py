@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from serving.__main__ import configure
 from serving.app import create_app
 from serving.backend import Backend
 from serving.settings import Settings
@@ -17,8 +18,8 @@ from serving.settings import Settings
 def live(backend: Backend, settings: Settings | None = None) -> Iterator[str]:
     """Serve a backend over HTTP on a free port and yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(settings or Settings(), backend)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+    chosen = settings or Settings()
+    server = uvicorn.Server(configure(create_app(chosen, backend), chosen))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from serving.__main__ import misspelt
+from serving.keys import Keyring
 from serving.settings import Settings
 
 # Nobody listens there, and the gRPC backend never imports TensorFlow: a quick start.
@@ -118,3 +119,34 @@ def test_the_gateway_for_tf_serving_never_imports_tensorflow():
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
+
+
+def test_a_key_is_made_for_a_client_and_its_line_for_the_file(tmp_path):
+    made = run("key", "alice", "--rights", "generate", "metrics")
+    assert made.returncode == 0
+    (tmp_path / "keys").write_text(made.stdout)
+    secret = made.stderr.split()[-1]
+    key = Keyring(tmp_path / "keys").find(secret)
+    assert key
+    assert (key.name, key.rights) == ("alice", {"generate", "metrics"})
+    assert secret not in made.stdout
+    assert run("key", "a:b").returncode == 2
+    assert run("key", "alice", "--rights", "admin").returncode == 2
+
+
+def test_a_file_of_keys_that_cannot_be_read_never_starts_an_open_gateway(tmp_path):
+    (tmp_path / "keys").write_text("alice:secret:generate\n")
+    for path in (tmp_path / "keys", tmp_path / "nowhere"):
+        ended = run(HOLOFOIL_KEYS_FILE=str(path))
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        assert "HOLOFOIL_KEYS_FILE" in ended.stderr
+        assert "secret" not in ended.stderr
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_open_gateway_that_others_can_reach_says_so(host, warned):
+    with started(HOLOFOIL_HOST=host) as (program, _):
+        program.send_signal(signal.SIGTERM)
+        _, errors = program.communicate(timeout=30)
+    assert ("HOLOFOIL_KEYS_FILE" in errors) == warned

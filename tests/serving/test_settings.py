@@ -26,11 +26,23 @@ def test_every_setting_explains_itself():
         ("body_timeout", -1),
         ("tfserving", "http://tfserving:8501"),
         ("colour", "red"),
+        ("rate_key", "600"),
+        ("rate_address", "15/minute"),  # a request may ask for 16 cards
+        ("rate_store", "memcached://host"),
+        ("origins", "*"),
+        ("origins", "https://site.example/"),
+        ("origins", "https://site.example, null"),
     ],
 )
 def test_a_wrong_setting_is_refused(name, value):
     with pytest.raises(ValidationError):
         Settings.model_validate({name: value})
+
+
+def test_a_wrong_address_of_redis_is_not_repeated():
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"rate_store": "http://:secret@host"})
+    assert "secret" not in str(refused.value)
 
 
 def test_settings_do_not_change_once_they_are_read():
