@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from anyio import CapacityLimiter
-from fastapi import FastAPI
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
@@ -17,11 +17,15 @@ from fastapi.telemetry import TelemetryConfig
 from serving import problems
 from serving.backend import Backend, BackendError
 from serving.envelope import Envelope
+from serving.exchange import Observer, Watch
 from serving.gateway import Gateway
 from serving.limits import BodyGuard
+from serving.logs import AccessLog
+from serving.metrics import Metrics
+from serving.observed import ObservedBackend
 from serving.openapi import Holofoil
 from serving.routes import generate, score, status
-from serving.settings import Settings
+from serving.settings import HERE, Settings
 
 PAGE = Path(__file__).parent / "page"
 
@@ -33,18 +37,22 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
     """Make the gateway. Without settings they come from HOLOFOIL_*, without a backend from the settings.
 
-    The backend is closed when the application ends, also one that was given.
+    The backend is closed when the application ends, also one that was given. app.state.metrics holds what
+    Prometheus is told; app.state.observers hear of every request.
     """
     chosen = settings or Settings()
+    metrics = Metrics()
+    observers: list[Observer] = [metrics, AccessLog()]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        models = backend or open_backend(chosen)
+        models = ObservedBackend(backend or open_backend(chosen), metrics.answering)
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
-        loading = asyncio.create_task(load(models))
+        beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
-        loading.cancel()
-        await asyncio.wait([loading])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await models.close()
 
     app = Holofoil(
@@ -56,19 +64,31 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         redoc_url=None,
         telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
     )
+    app.state.metrics = metrics
+    app.state.observers = observers
     problems.install(app)
     for route in (generate, score, status):
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
+    if chosen.metrics == HERE:
+        app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
-    app.add_middleware(Envelope)  # added last, it is outermost
+    app.add_middleware(Envelope)
+    app.add_middleware(Watch, observers=observers)  # added last, it is outermost
     return app
 
 
 async def page() -> FileResponse:
     """Return the web page."""
     return FileResponse(PAGE / "index.html")
+
+
+async def scrape(request: Request) -> Response:
+    """Answer Prometheus."""
+    metrics: Metrics = request.app.state.metrics
+    page = await to_thread.run_sync(metrics.page, request.headers.get("accept", ""))
+    return Response(page.body, media_type=page.media_type)
 
 
 def open_backend(settings: Settings) -> Backend:

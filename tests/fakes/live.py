@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import uvicorn
+from fastapi import FastAPI
 
 from serving.app import create_app
 from serving.backend import Backend
@@ -16,6 +17,13 @@ from serving.settings import Settings
 @contextlib.contextmanager
 def live(backend: Backend, settings: Settings | None = None) -> Iterator[str]:
     """Serve a backend over HTTP on a free port and yield the address."""
+    with live_app(backend, settings) as (_, url):
+        yield url
+
+
+@contextlib.contextmanager
+def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tuple[FastAPI, str]]:
+    """Serve a backend as live does, and yield the application too."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings or Settings(), backend)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
@@ -24,7 +32,7 @@ def live(backend: Backend, settings: Settings | None = None) -> Iterator[str]:
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
