@@ -7,42 +7,50 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from fastapi.telemetry import TelemetryConfig
 
-from serving import problems
+from serving import problems, tracing
 from serving.backend import Backend, BackendError
 from serving.envelope import Envelope
-from serving.exchange import Observer, Watch
+from serving.exchange import Watch, Witness
 from serving.gateway import Gateway
 from serving.limits import BodyGuard
-from serving.logs import AccessLog
+from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
 from serving.observed import ObservedBackend
 from serving.openapi import Holofoil
 from serving.routes import generate, score, status
 from serving.settings import HERE, Settings
 
-PAGE = Path(__file__).parent / "page"
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider  # of the extra `tracing`
 
-NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+PAGE = Path(__file__).parent / "page"
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    backend: Backend | None = None,
+    tracer_provider: "TracerProvider | None" = None,
+) -> FastAPI:
     """Make the gateway. Without settings they come from HOLOFOIL_*, without a backend from the settings.
 
-    The backend is closed when the application ends, also one that was given. app.state.metrics holds what
-    Prometheus is told; app.state.observers hear of every request.
+    The backend is closed when the application ends, also one that was given, and so is the tracer provider;
+    without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
+    app.state.metrics holds what Prometheus is told; app.state.witnesses hear of every request.
     """
     chosen = settings or Settings()
     metrics = Metrics()
-    observers: list[Observer] = [metrics, AccessLog()]
+    provider = tracer_provider or tracing.provider_for(os.environ)
+    tracer = provider.get_tracer(__name__) if provider else None
+    witnesses: list[Witness] = [metrics, AccessLog()]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -54,6 +62,8 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
             task.cancel()
         await asyncio.wait(beside)
         await models.close()
+        if provider:
+            await to_thread.run_sync(provider.shutdown)
 
     app = Holofoil(
         title="Holofoil",
@@ -62,10 +72,10 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         lifespan=lifespan,
         docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
         redoc_url=None,
-        telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
+        telemetry=tracing.telemetry(provider, untraced=PROBES),
     )
     app.state.metrics = metrics
-    app.state.observers = observers
+    app.state.witnesses = witnesses
     problems.install(app)
     for route in (generate, score, status):
         app.include_router(route.router)
@@ -75,7 +85,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
     app.add_middleware(Envelope)
-    app.add_middleware(Watch, observers=observers)  # added last, it is outermost
+    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
     return app
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from opentelemetry.trace import Tracer
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving import timings
+from serving import timings, tracing
 from serving.timings import Timings
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -36,7 +37,7 @@ class Exchange:
     timings: Timings = field(default_factory=Timings)
 
 
-class Observer(Protocol):
+class Witness(Protocol):
     """Hears of each request."""
 
     def began(self) -> None:
@@ -49,11 +50,12 @@ class Observer(Protocol):
 
 
 class Watch:
-    """Pure ASGI, outermost: measures each request, tells the observers, and puts Server-Timing on answers."""
+    """Pure ASGI, outermost: measures each request, tells the witnesses, and puts Server-Timing on answers."""
 
-    def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:
+    def __init__(self, app: ASGIApp, witnesses: Sequence[Witness], tracer: Tracer | None = None) -> None:
         self.app = app
-        self.observers = observers
+        self.witnesses = witnesses
+        self.tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request and watch it."""
@@ -64,6 +66,7 @@ class Watch:
         method, client = scope["method"], scope.get("client")
         exchange = Exchange(method if method in METHODS else OTHER_METHOD, client[0] if client else "")
         timings.begin(exchange.timings)
+        span = tracing.joined(self.tracer, exchange.timings, scope["query_string"])
         complete = gone = False
 
         async def receive_watched() -> Message:
@@ -81,13 +84,15 @@ class Watch:
                 exchange.status = message["status"]
                 if timing := exchange.timings.server_timing():
                     MutableHeaders(scope=message)["Server-Timing"] = timing
+                if span:
+                    span.set_attribute("holofoil.request_id", scope["state"]["request_id"])
             elif message["type"] == "http.response.body":
                 exchange.sent += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
             await send(message)
 
-        for observer in self.observers:
-            observer.began()
+        for witness in self.witnesses:
+            witness.began()
         try:
             await self.app(scope, receive_watched, send_watched)
         finally:
@@ -96,8 +101,8 @@ class Watch:
             exchange.key = scope.get("state", {}).get("key")
             if gone:
                 exchange.status = CLIENT_GONE
-            for observer in self.observers:
-                observer.ended(exchange)
+            for witness in self.witnesses:
+                witness.ended(exchange)
 
 
 def route_of(scope: Scope) -> str:

@@ -24,15 +24,22 @@ def live(backend: Backend, settings: Settings | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tuple[FastAPI, str]]:
     """Serve a backend as live does, and yield the application too."""
-    listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings or Settings(), backend)
+    with serve(app) as url:
+        yield app, url
+
+
+@contextlib.contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """Serve an application over HTTP on a free port and yield the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

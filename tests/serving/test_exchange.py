@@ -43,7 +43,7 @@ class Ear:
 def served():
     backend, ear = FakeBackend(), Ear()
     with live_app(backend) as (app, url):
-        app.state.observers.append(ear)
+        app.state.witnesses.append(ear)
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
             yield client, ear, backend
 
