@@ -10,13 +10,15 @@ import socket
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from serving import keys
+from serving import keys, logs
 from serving.app import create_app
+from serving.metrics import Metrics
 from serving.settings import Settings
 
 PREFIX = "HOLOFOIL_"
@@ -56,11 +58,11 @@ def make_key(name: str, rights: Sequence[keys.Right]) -> int:
 def serve() -> int:
     """Serve until a signal comes; return 2 for a wrong setting, 1 for an address that cannot be had."""
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings()
     except ValidationError as error:
         return fail(2, f"a setting is wrong. {in_words(error)}")
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
     for name in misspelt(os.environ):
         logger.warning("%s is no setting; holofoil-gateway --help lists them", name)
     if settings.keys_file is None and not loopback(settings.host):
@@ -80,9 +82,19 @@ def serve() -> int:
             "Set HOLOFOIL_HOST or HOLOFOIL_PORT to another; port 0 picks a free one.",
         )
     try:
-        Server(configure(app, settings)).run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
-        return 128 + signal.SIGINT
+        scrapes = serve_metrics(app.state.metrics, settings)
+    except OSError as error:
+        listener.close()
+        return fail(
+            1,
+            f"{settings.metrics} cannot be listened on for metrics: {error.strerror or error}. "
+            "Set HOLOFOIL_METRICS to another address.",
+        )
+    with scrapes:
+        try:
+            Server(configure(app, settings)).run(sockets=[listener])
+        except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
+            return 128 + signal.SIGINT
     return 0
 
 
@@ -158,6 +170,12 @@ def listen(settings: Settings) -> socket.socket:
     """Open the port before the application is made, so that a taken one is known at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+
+
+def serve_metrics(metrics: Metrics, settings: Settings) -> AbstractContextManager[object]:
+    """Answer Prometheus on a port of its own, where the settings name one, until the context ends."""
+    address = settings.metrics_address
+    return closing(metrics.serve(*address)) if address else nullcontext()
 
 
 def url(listener: socket.socket) -> str:

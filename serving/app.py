@@ -7,51 +7,69 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter
-from fastapi import FastAPI
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from fastapi.telemetry import TelemetryConfig
 
-from serving import problems
+from serving import problems, tracing
 from serving.backend import Backend, BackendError
 from serving.envelope import Envelope
-from serving.gate import Gate
+from serving.exchange import Watch, Witness
+from serving.gate import Gate, MayMeasure
 from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.limits import BodyGuard
+from serving.logs import PROBES, AccessLog
+from serving.metrics import Metrics
+from serving.observed import ObservedBackend
 from serving.openapi import Holofoil
 from serving.rates import Memory, Rates, RedisStore
 from serving.routes import generate, score, status
-from serving.settings import Settings
+from serving.settings import HERE, Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider  # of the extra `tracing`
 
 PAGE = Path(__file__).parent / "page"
-
-NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    backend: Backend | None = None,
+    tracer_provider: "TracerProvider | None" = None,
+) -> FastAPI:
     """Make the gateway. Without settings they come from HOLOFOIL_*, without a backend from the settings.
 
-    The backend is closed when the application ends, also one that was given. Raises BadKeys for a file of
-    keys that cannot be read.
+    The backend is closed when the application ends, also one that was given, and so is the tracer provider;
+    without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
+    app.state.metrics holds what Prometheus is told; app.state.witnesses hear of every request. Raises BadKeys
+    for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
+    metrics = Metrics()
+    provider = tracer_provider or tracing.provider_for(os.environ)
+    tracer = provider.get_tracer(__name__) if provider else None
+    witnesses: list[Witness] = [metrics, AccessLog()]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        models = backend or open_backend(chosen)
+        models = ObservedBackend(backend or open_backend(chosen), metrics.answering)
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
-        loading = asyncio.create_task(load(models))
+        beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
-        loading.cancel()
-        await asyncio.wait([loading])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await models.close()
         await store.close()
+        if provider:
+            await to_thread.run_sync(provider.shutdown)
 
     app = Holofoil(
         title="Holofoil",
@@ -60,25 +78,37 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         lifespan=lifespan,
         docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
         redoc_url=None,
-        telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
+        telemetry=tracing.telemetry(provider, untraced=PROBES),
     )
     app.state.gate = Gate(
         Keyring(chosen.keys_file) if chosen.keys_file else None,
         Rates({"key": chosen.rate_key, "address": chosen.rate_address}, store),
     )
+    app.state.metrics = metrics
+    app.state.witnesses = witnesses
     problems.install(app)
     for route in (generate, score, status):
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
+    if chosen.metrics == HERE:
+        app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
-    app.add_middleware(Envelope)  # added last, it is outermost
+    app.add_middleware(Envelope)
+    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
     return app
 
 
 async def page() -> FileResponse:
     """Return the web page."""
     return FileResponse(PAGE / "index.html")
+
+
+async def scrape(request: Request, _: MayMeasure) -> Response:
+    """Answer Prometheus."""
+    metrics: Metrics = request.app.state.metrics
+    page = await to_thread.run_sync(metrics.page, request.headers.get("accept", ""))
+    return Response(page.body, media_type=page.media_type)
 
 
 def open_backend(settings: Settings) -> Backend:

@@ -9,6 +9,7 @@ from serving import cards, noise, problems
 from serving.backend import Labels, ModelInfo, Noise
 from serving.gateway import Gateway
 from serving.problems import Fault, Refusal
+from serving.timings import stage
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ async def draw(
     """Draw a card for each row of noise and encode them on the threads for pixels."""
     info = await gateway.backend.info()
     generated = await gateway.backend.generate(rows, labels)
-    files = await asyncio.gather(
-        *(gateway.work(cards.encode, card, format, quality) for card in generated.cards)
-    )
+    with stage("encode"):
+        files = await asyncio.gather(
+            *(gateway.work(cards.encode, card, format, quality) for card in generated.cards)
+        )
     kinds: list[str | None] = (
         [None] * len(rows) if labels is None else [info.classes[label] for label in labels]
     )

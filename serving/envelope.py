@@ -7,6 +7,7 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.logs import about_request
 from serving.problems import internal
 
 ALWAYS = {
@@ -47,6 +48,7 @@ class Envelope:
             return
         name = request_id(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = name
+        about_request(name)
         started = False
 
         async def send_enveloped(message: Message) -> None:
@@ -64,7 +66,7 @@ class Envelope:
         try:
             await self.app(scope, receive, send_enveloped)
         except Exception:
-            logger.exception("%s: the request failed", name)
+            logger.exception("The request failed")
             if started:
                 raise
             await internal(name)(scope, receive, send_enveloped)

@@ -86,6 +86,7 @@ def admit(right: Right, first: int = 1) -> Callable[[Request], Awaitable[Visit]]
 
 MayGenerate = Annotated[Visit, Depends(admit("generate"))]
 MayScore = Annotated[Visit, Depends(admit("score"))]
+MayMeasure = Annotated[Visit, Depends(admit("metrics", first=0))]
 
 
 def presented(request: Request) -> str | None:

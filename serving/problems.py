@@ -178,7 +178,7 @@ def install(app: FastAPI) -> None:
                 refusal = error
             case BackendError():
                 refusal = from_backend(error)
-                logger.warning("%s: %s: %s", request.state.request_id, refusal.kind.name, error)
+                logger.warning("%s: %s", refusal.kind.name, error)
             case HTTPException():
                 refusal = from_http(error)
             case _:  # ClientDisconnect: nobody reads this

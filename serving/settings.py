@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -11,6 +11,8 @@ from serving.contract import MAX_ROWS
 from serving.rates import Rate
 
 MEBIBYTE = 1024 * 1024
+MAX_PORT = 65535
+HERE = "here"
 STARTER_MODELS = Path(__file__).parent / "models"
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
@@ -40,7 +42,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=MAX_PORT)
     """Port to listen on; 0 picks a free one."""
     tfserving: str | None = None
     """host:port of TF Serving's gRPC; unset means the models run in this process."""
@@ -83,6 +85,32 @@ class Settings(BaseSettings):
             if not ORIGIN.fullmatch(origin.strip()):
                 raise ValueError("give each site as https://site.example, without * or a path")
         return origins
+
+    metrics: str | None = None
+    """host:port to answer Prometheus on; `here` means at /metrics beside all else, unset nowhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged: info has a line for each request, debug also for health checks."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How it is logged, on stderr: json, text, or auto for text on a terminal and json elsewhere."""
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port for metrics alone, or None where they have none."""
+        if self.metrics in (None, HERE):
+            return None
+        host, _, port = self.metrics.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @field_validator("metrics")
+    @classmethod
+    def an_address(cls, metrics: str | None) -> str | None:
+        """Require a port and an address; which address decides who can read along."""
+        if metrics in (None, HERE):
+            return metrics
+        host, _, port = metrics.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > MAX_PORT:
+            raise ValueError(f"give host:port, such as 127.0.0.1:9464, or `{HERE}`")
+        return metrics
 
     @field_validator("tfserving")
     @classmethod

@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from serving import signatures, wire
+from serving import signatures, tracing, wire
 from serving.backend import (
     BackendError,
     BadAnswer,
@@ -193,7 +193,8 @@ class TFServingBackend:
         """Send one message on a channel that may work."""
         channel = self._open_channel()
         timeout = max(0.0, expires - time.monotonic())
-        return cast(bytes, await channel.unary_unary(method)(request.SerializeToString(), timeout=timeout))
+        data, metadata = request.SerializeToString(), tracing.carried()
+        return cast(bytes, await channel.unary_unary(method)(data, timeout=timeout, metadata=metadata))
 
     def _open_channel(self) -> grpc.aio.Channel:
         """Return the channel, made anew when it cannot connect.

@@ -19,6 +19,7 @@ from serving.gate import MayScore
 from serving.gateway import TheGateway
 from serving.openapi import FILE, refusals
 from serving.problems import Fault, Kind, Refusal
+from serving.timings import stage
 from serving.uploads import Upload, read_files
 
 FILES = "files"
@@ -78,7 +79,8 @@ async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Respo
     )
     await visit.take(len(uploads))
     info = await gateway.backend.info()
-    read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
+    with stage("decode"):
+        read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
     refuse_bad(read)
     readable = [card for card in read if isinstance(card, ReadCard)]
     scored = await gateway.backend.score(np.stack([card.pixels for card in readable]))

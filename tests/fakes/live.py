@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import uvicorn
+from fastapi import FastAPI
 
 from serving.__main__ import configure
 from serving.app import create_app
@@ -17,9 +18,24 @@ from serving.settings import Settings
 @contextlib.contextmanager
 def live(backend: Backend, settings: Settings | None = None) -> Iterator[str]:
     """Serve a backend over HTTP on a free port and yield the address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    with live_app(backend, settings) as (_, url):
+        yield url
+
+
+@contextlib.contextmanager
+def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tuple[FastAPI, str]]:
+    """Serve a backend as live does, and yield the application too."""
     chosen = settings or Settings()
-    server = uvicorn.Server(configure(create_app(chosen, backend), chosen))
+    app = create_app(chosen, backend)
+    with serve(app, chosen) as url:
+        yield app, url
+
+
+@contextlib.contextmanager
+def serve(app: FastAPI, settings: Settings) -> Iterator[str]:
+    """Serve an application over HTTP on a free port, as the gateway's own process does; yield the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(configure(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -1,5 +1,6 @@
 """The gateway as a program: what it prints, how it refuses to start, and how it ends."""
 
+import json
 import os
 import re
 import signal
@@ -74,7 +75,12 @@ def test_it_says_where_to_look_answers_there_and_ends_in_order(ending):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("HOLOFOIL_PORT", "eighty"), ("HOLOFOIL_DEADLINE", "-1"), ("HOLOFOIL_TFSERVING", "http://t:8501")],
+    [
+        ("HOLOFOIL_PORT", "eighty"),
+        ("HOLOFOIL_DEADLINE", "-1"),
+        ("HOLOFOIL_TFSERVING", "http://t:8501"),
+        ("HOLOFOIL_METRICS", "9464"),
+    ],
 )
 def test_a_wrong_setting_is_one_line_with_its_name(name, value):
     ended = run(**{name: value})
@@ -92,6 +98,39 @@ def test_a_taken_port_is_one_line_with_what_to_do():
     assert ended.stderr.count("\n") == 1
     assert port in ended.stderr
     assert "HOLOFOIL_PORT" in ended.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_metrics_have_a_port_of_their_own_where_one_is_set():
+    address = f"127.0.0.1:{free_port()}"
+    with started(HOLOFOIL_METRICS=address) as (_, line), httpx.Client(trust_env=False, timeout=30) as client:
+        assert client.get(f"{line.split()[-1]}/metrics").status_code == 404
+        text = client.get(f"http://{address}/metrics").text
+    assert 'holofoil_http_requests_total{method="GET",route="unknown",status="404"} 1.0' in text
+
+
+def test_a_taken_port_for_metrics_is_one_line_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run(HOLOFOIL_PORT="0", HOLOFOIL_METRICS=f"127.0.0.1:{taken.getsockname()[1]}")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "HOLOFOIL_METRICS" in ended.stderr
+
+
+def test_the_log_is_json_on_stderr_and_stdout_has_the_address_alone():
+    with started() as (program, line):
+        with httpx.Client(base_url=line.split()[-1], trust_env=False, timeout=30) as client:
+            client.post("/generate", headers={"X-Request-ID": "mine"})
+        program.send_signal(signal.SIGTERM)
+        rest, errors = program.communicate(timeout=30)
+    assert rest == ""
+    told = [json.loads(line) for line in errors.splitlines()]
+    mine = {(line["level"], line["event"]) for line in told if line.get("request_id") == "mine"}
+    assert ("info", "request") in mine
 
 
 def test_help_lists_every_setting_and_an_argument_is_refused():

@@ -25,6 +25,12 @@ def test_every_setting_explains_itself():
         ("max_body", 0),
         ("body_timeout", -1),
         ("tfserving", "http://tfserving:8501"),
+        ("metrics", "9464"),
+        ("metrics", ":9464"),
+        ("metrics", "localhost:http"),
+        ("metrics", "localhost:65536"),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
         ("colour", "red"),
         ("rate_key", "600"),
         ("rate_address", "15/minute"),  # a request may ask for 16 cards
@@ -43,6 +49,20 @@ def test_a_wrong_address_of_redis_is_not_repeated():
     with pytest.raises(ValidationError) as refused:
         Settings.model_validate({"rate_store": "http://:secret@host"})
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "address"),
+    [
+        (None, None),
+        ("here", None),
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("[::1]:0", ("::1", 0)),
+        ("gateway:80", ("gateway", 80)),
+    ],
+)
+def test_metrics_have_an_address_of_their_own_where_one_is_given(metrics, address):
+    assert Settings(metrics=metrics).metrics_address == address
 
 
 def test_settings_do_not_change_once_they_are_read():

@@ -1,0 +1,122 @@
+"""How the gateway's log looks, and its one line for each request."""
+
+import logging
+from typing import Any, Literal, TextIO
+
+import structlog
+from opentelemetry import trace
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+from serving.exchange import Exchange
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json", "text"]
+
+PACKAGE = "serving"
+
+PROBES = ("/healthz", "/readyz", "/metrics")
+"""Asked every few seconds by machines: they would drown all else."""
+
+access = logging.getLogger("serving.access")
+
+
+def configure(level: Level, format: Format, stream: TextIO) -> None:
+    """Have every logger of the process write to stream, in one form: one JSON object a line, or text to read.
+
+    Other packages are heard from warning upwards: at debug some of them write what clients sent.
+    """
+    text = format == "text" or (format == "auto" and stream.isatty())
+    formatter = ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.processors.TimeStamper("iso", utc=True, key="time"),
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.ExtraAdder(),
+            uncoloured,
+            trace_id,
+        ],
+        processors=[ProcessorFormatter.remove_processors_meta, *(as_text(stream) if text else as_json())],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+    logging.getLogger(PACKAGE).setLevel(threshold)
+    logging.captureWarnings(True)
+
+
+def as_json() -> list[Processor]:
+    """One JSON object a line. A traceback is text in it, without the values of variables."""
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def as_text(stream: TextIO) -> list[Processor]:
+    """Lines for people, coloured on a terminal."""
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(),
+            sort_keys=False,
+            timestamp_key="time",
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
+
+
+def uncoloured(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Drop the second copy of a line that uvicorn brings for its own formatter."""
+    event.pop("color_message", None)
+    return event
+
+
+def trace_id(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Name the trace that a line was logged in, where requests are traced."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+    return event
+
+
+def about_request(request_id: str) -> None:
+    """Have every line that is logged for the current request carry its id."""
+    structlog.contextvars.clear_contextvars()  # a pipelined request starts in the context of the last one
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+class AccessLog:
+    """Logs one line for each request: no bodies, no queries, no keys."""
+
+    def began(self) -> None:
+        """Log nothing yet."""
+
+    def ended(self, exchange: Exchange) -> None:
+        """Log the line, at debug for those who only ask whether the gateway lives."""
+        level = logging.DEBUG if exchange.route in PROBES else logging.INFO
+        if access.isEnabledFor(level):
+            access.log(level, "request", extra=fields(exchange))
+
+
+def fields(exchange: Exchange) -> dict[str, Any]:
+    """Return what a line says of a request beside time, id and level; durations are in milliseconds."""
+    told: dict[str, Any] = {
+        "method": exchange.method,
+        "route": exchange.route,
+        "status": exchange.status,
+        "ms": milliseconds(exchange.seconds),
+        "bytes_in": exchange.received,
+        "bytes_out": exchange.sent,
+        "client": exchange.client,
+    }
+    if exchange.key is not None:
+        told["key"] = exchange.key
+    if exchange.timings.cards:
+        told["cards"] = exchange.timings.cards
+    for stage, seconds in exchange.timings.seconds.items():
+        told[f"{stage}_ms"] = milliseconds(seconds)
+    return told
+
+
+def milliseconds(seconds: float) -> float:
+    """Return milliseconds to a hundredth."""
+    return round(1000 * seconds, 2)

@@ -1,0 +1,157 @@
+"""What Prometheus is told: requests, their stages, the event loop, the models, and the process."""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.exposition import choose_encoder
+
+from serving.backend import ModelInfo
+from serving.exchange import Exchange
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper ends of the buckets of every duration.
+
+From one encoded JPEG to a slow upload (15 s) with the longest wait for the models (10 s) behind it. Each is
+2 to 2.5 times the last (the final one 3 times), so a quantile read from them is off by no more than that.
+10 is the default deadline: what lies above it is late by definition.
+"""
+
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+"""Upper ends of the buckets of the event loop's lag; 10 ms is what it should stay below."""
+
+LAG_EVERY = 0.25
+"""Seconds between two looks at the event loop's lag."""
+
+
+class Metrics:
+    """One application's metrics, in a registry of its own, so that two applications never share a number."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.requests = Counter(
+            "holofoil_http_requests",
+            "Requests that have ended; route is a template or `unknown`, status 499 a client that left.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "holofoil_http_request_seconds",
+            "From a request's head to the last byte of its answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("holofoil_http_requests_in_flight", "Requests under way.", registry=registry)
+        self.received = Counter(
+            "holofoil_http_received_bytes", "Bytes of request bodies.", ["route"], registry=registry
+        )
+        self.sent = Counter(
+            "holofoil_http_sent_bytes", "Bytes of answers' bodies.", ["route"], registry=registry
+        )
+        self.cards = Counter(
+            "holofoil_cards", "Cards drawn or judged in answers of 2xx.", ["route"], registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "holofoil_stage_seconds",
+            "What a request waited for, as its Server-Timing says: queue, decode, infer, encode.",
+            ["route", "stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "holofoil_loop_lag_seconds",
+            "How late the event loop wakes a sleeper: every answer is at least as late.",
+            buckets=LAG_SECONDS,
+            registry=registry,
+        )
+        self.model = Gauge(
+            "holofoil_model_info",
+            "1 for the version of the models that answers.",
+            ["version", "height", "width", "classes"],
+            registry=registry,
+        )
+
+    def began(self) -> None:
+        """Count a request that has begun."""
+        self.in_flight.inc()
+
+    def ended(self, exchange: Exchange) -> None:
+        """Count a request that has ended."""
+        route = exchange.route
+        self.in_flight.dec()
+        self.requests.labels(exchange.method, route, str(exchange.status)).inc()
+        self.request_seconds.labels(route).observe(exchange.seconds)
+        self.received.labels(route).inc(exchange.received)
+        self.sent.labels(route).inc(exchange.sent)
+        if HTTPStatus.OK <= exchange.status < HTTPStatus.MULTIPLE_CHOICES:
+            self.cards.labels(route).inc(exchange.timings.cards)
+        for stage, seconds in exchange.timings.seconds.items():
+            self.stage_seconds.labels(route, stage).observe(seconds)
+
+    def answering(self, info: ModelInfo) -> None:
+        """Name the models that answer now, and forget those that answered before."""
+        self.model.clear()
+        self.model.labels(info.version, str(info.height), str(info.width), str(len(info.classes))).set(1)
+
+    async def watch_loop(self) -> None:
+        """Measure the event loop's lag for as long as it runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY
+            await asyncio.sleep(LAG_EVERY)
+            self.loop_lag.observe(max(0.0, loop.time() - due))
+
+    def page(self, accept: str) -> "Page":
+        """Return what a scrape gets, as OpenMetrics where Accept asks for it. Takes milliseconds."""
+        encode, media_type = choose_encoder(accept)
+        return Page(encode(self.registry), media_type)
+
+    def serve(self, host: str, port: int) -> "MetricsServer":
+        """Answer scrapes on a port of their own, in a thread of their own; raise OSError where it is taken.
+
+        The thread answers also when the event loop is stuck, which is when one looks.
+        """
+        return MetricsServer(*start_http_server(port, host, self.registry))
+
+
+@dataclass(frozen=True)
+class Page:
+    """One scrape's answer."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class MetricsServer:
+    """The server behind a port for metrics alone."""
+
+    server: WSGIServer
+    thread: Thread
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self.server.server_port
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
