@@ -1,11 +1,13 @@
 """What HTTP carries: the JSON of requests and answers, as OpenAPI describes it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving import cards, noise
 from serving.contract import MAX_ROWS
+
+NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
 
 
 class GenerateBody(BaseModel):
@@ -21,9 +23,16 @@ class GenerateBody(BaseModel):
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
         "null lets the gateway draw one and name it.",
     )
+    noise: list[Annotated[list[NoiseValue], Field(min_length=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_ROWS,
+        description="The noise itself in place of seed and truncation: one row for each card, each with as "
+        "many numbers as /models lists under noise_size. Training saw the standard normal distribution.",
+    )
     label: str | None = Field(
         default=None,
-        description="The kind of all cards, by a name that /readyz lists under classes. null has each card's "
+        description="The kind of all cards, by a name that /models lists under classes. null has each card's "
         "kind follow from its seed. For models that know no kinds only null is allowed.",
     )
     truncation: float = Field(
@@ -32,6 +41,10 @@ class GenerateBody(BaseModel):
         le=2,
         allow_inf_nan=False,
         description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
+    )
+    layout: Literal["cards", "sheet"] = Field(
+        default="cards",
+        description="sheet puts all cards on one image, the contact sheet, which is then the whole answer.",
     )
     output_format: cards.Format = Field(
         default="png", description="Of the images; Accept: image/webp says the same."
@@ -52,7 +65,10 @@ class DrawnCard(BaseModel):
     """One generated card."""
 
     index: int
-    seed: int = Field(description="Draws this card again, with n = 1 and the same label and truncation.")
+    seed: int | None = Field(
+        description="Draws this card again, with n = 1 and the same label and truncation; null for noise of "
+        "the client's own."
+    )
     label: str | None = Field(description="The kind of this card; null from models that know no kinds.")
     media_type: str
     width: int

@@ -66,7 +66,9 @@ RETRY_AFTER = "2"
 class Fault(BaseModel):
     """One broken rule."""
 
-    pointer: str = Field(description="JSON pointer to the field, or /files/<index> for an upload.")
+    pointer: str = Field(
+        description="JSON pointer to the field, /files/<index> for an upload, /<name> in a query."
+    )
     code: str = Field(description="The broken rule, for programs.")
     detail: str = Field(description="The broken rule, in words.")
 
@@ -134,7 +136,11 @@ def from_validation(error: ValidationError) -> Refusal:
             MALFORMED_BODY,
             "The body cannot be read as JSON. Send one plain object in UTF-8, or no body at all.",
         )
-    faults = [fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found]
+    return invalid(*(fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found))
+
+
+def invalid(*faults: Fault) -> Refusal:
+    """Refuse a request for the rules that it breaks, each named in words too."""
     words = [f"{fault.pointer.removeprefix('/')}: {fault.detail}".removeprefix(": ") for fault in faults]
     return Refusal(VALIDATION, " ".join(words), faults)
 

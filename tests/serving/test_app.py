@@ -101,7 +101,8 @@ def test_openapi_names_every_operation_with_its_problems_and_images(client):
     assert set(operations) == {"generate", "score", "health", "readiness"}
     assert all(operation["summary"] for operation in operations.values())
     content = operations["generate"]["responses"]["200"]["content"]
-    assert set(content) == {"application/json", "image/png", "image/jpeg", "image/webp"}
+    images = {"image/png", "image/jpeg", "image/webp"}
+    assert set(content) == {"application/json", "application/zip", *images}
     for name in ("generate", "score"):
         refused = {s: r for s, r in operations[name]["responses"].items() if s != "200"}
         assert {"400", "413", "415", "422", "500", "503", "504"} <= set(refused)
