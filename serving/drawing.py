@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 
@@ -64,3 +65,9 @@ def extension(format: cards.Format) -> str:
 def named(filename: str) -> dict[str, str]:
     """Name a file for whoever saves it; a browser shows what it can, and saves a ZIP."""
     return {"Content-Disposition": f'inline; filename="{filename}"'}
+
+
+def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
+    """Say of the one card in an image file how to name it, and of what kind it is."""
+    headers = named(f"card-{mark}.{extension(format)}")
+    return headers if kind is None else headers | {"X-Label": quote(kind)}

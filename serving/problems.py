@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Unavailable
 from serving.contract import MAX_ROWS
+from serving.methods import allowed
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -34,6 +35,7 @@ class Kind:
     title: str
 
 
+MALFORMED_QUERY = Kind("malformed-query", 400, "The query cannot be read")
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
 NOT_FOUND = Kind("not-found", 404, "Nothing is here")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address has no such method")
@@ -108,7 +110,7 @@ def answer(refusal: Refusal, request_id: str) -> Response:
         instance=request_id,
         errors=list(refusal.errors),
     )
-    headers = dict(refusal.headers)
+    headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER
     return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
@@ -158,17 +160,13 @@ def fault_at(location: tuple[int | str, ...], code: str, message: str) -> Fault:
 
 
 def from_http(error: HTTPException) -> Refusal:
-    """Turn a refusal of the framework into one of ours, without its text."""
-    headers = dict(error.headers or {})
+    """Turn a refusal of the framework's into one of ours, without its text."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return Refusal(NOT_FOUND, "There is nothing at this address. /openapi.json lists what there is.")
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.setdefault("Allow", "GET, HEAD")  # StaticFiles refuses without saying what it allows
-        return Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
     status = HTTPStatus(error.status_code)
     kind = Kind(status.phrase.lower().replace(" ", "-"), status.value, status.phrase)
     return Refusal(
-        kind, "The request was refused. /openapi.json says what this address expects.", (), headers
+        kind, "The request was refused. /openapi.json says what this address expects.", (), error.headers
     )
 
 
@@ -182,6 +180,11 @@ def install(app: FastAPI) -> None:
             case BackendError():
                 refusal = from_backend(error)
                 logger.warning("%s: %s: %s", request.state.request_id, refusal.kind.name, error)
+            case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
+                headers = {"Allow": allowed(request)}
+                if request.method == "OPTIONS":
+                    return Response(status_code=204, headers=headers)
+                refusal = Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
             case HTTPException():
                 refusal = from_http(error)
             case _:  # ClientDisconnect: nobody reads this

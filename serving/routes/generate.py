@@ -4,7 +4,6 @@ import base64
 import secrets
 import time
 from typing import get_args
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
@@ -14,7 +13,7 @@ from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import read_json
 from serving.contract import GENERATE
-from serving.drawing import Drawn, draw, encode, extension, named, quality_of
+from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gateway import Gateway, TheGateway
 from serving.openapi import FILE, HEADERS, IMAGES, refusals
 from serving.order import Order
@@ -84,9 +83,7 @@ async def generate(request: Request, gateway: TheGateway) -> Response:
         names = [f"card-{ordered.mark(index)}.{ending}" for index in range(len(files))]
         packed = await gateway.work(archive.pack, dict(zip(names, files, strict=True)))
         return Response(packed, 200, headers | named(f"cards-{first}.zip"), media_type)
-    headers |= named(f"card-{first}.{ending}")
-    if drawn.kinds[0] is not None:
-        headers["X-Label"] = quote(drawn.kinds[0])
+    headers |= card_headers(first, drawn.kinds[0], format)
     return Response(files[0], 200, headers, media_type)
 
 
