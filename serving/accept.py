@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
+
+from serving.problems import NOT_ACCEPTABLE, Refusal
+
 ANY = "*"
 
 
@@ -63,4 +67,13 @@ def best(accept: str, offers: Sequence[str]) -> str | None:
         entry = max(fitting, key=lambda entry: entry.precision)
         if entry.quality > 0 and (entry.quality, entry.precision) > liking:
             chosen, liking = offer, (entry.quality, entry.precision)
+    return chosen
+
+
+def choose(headers: Headers, offers: Sequence[str], advice: str = "") -> str:
+    """Pick what a request's Accept headers like best; raise Refusal, with what there is, if nothing fits."""
+    chosen = best(", ".join(headers.getlist("accept")), offers)
+    if chosen is None:
+        detail = f"This can be answered as {', '.join(offers)}. {advice}".strip()
+        raise Refusal(NOT_ACCEPTABLE, detail, headers={"Vary": "Accept"})
     return chosen

@@ -27,7 +27,7 @@ from serving.metrics import Metrics
 from serving.observed import ObservedBackend
 from serving.openapi import Holofoil
 from serving.rates import Memory, Rates, RedisStore
-from serving.routes import generate, score, status
+from serving.routes import card, generate, score, status
 from serving.settings import HERE, Settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.witnesses = witnesses
     problems.install(app)
-    for route in (generate, score, status):
+    for route in (card, generate, score, status):
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))

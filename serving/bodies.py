@@ -1,11 +1,37 @@
 """What HTTP carries: the JSON of requests and answers, as OpenAPI describes it."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from serving import cards, noise
 from serving.contract import MAX_ROWS
+
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def plain(value: str) -> str:
+    """Let a number through that is written as JSON would; int() alone would take 1_000 and a space too."""
+    if not NUMBER.fullmatch(value):
+        raise PydanticCustomError("number_parsing", "Write it as a plain number")
+    return value
+
+
+Plain = BeforeValidator(plain)
+Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS)]
+Truncation = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=2,
+        allow_inf_nan=False,
+        description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
+    ),
+]
+Quality = Annotated[int, Field(ge=1, le=100)]
+NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
 
 
 class GenerateBody(BaseModel):
@@ -14,30 +40,51 @@ class GenerateBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     n: int = Field(default=1, ge=1, le=MAX_ROWS, description="How many cards.")
-    seed: int | None = Field(
+    seed: Seed | None = Field(
         default=None,
-        ge=0,
-        lt=noise.SEEDS,
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
         "null lets the gateway draw one and name it.",
     )
+    noise: list[Annotated[list[NoiseValue], Field(min_length=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_ROWS,
+        description="The noise itself in place of seed and truncation: one row for each card, each with as "
+        "many numbers as /models lists under noise_size. Training saw the standard normal distribution.",
+    )
     label: str | None = Field(
         default=None,
-        description="The kind of all cards, by a name that /readyz lists under classes. null has each card's "
+        description="The kind of all cards, by a name that /models lists under classes. null has each card's "
         "kind follow from its seed. For models that know no kinds only null is allowed.",
     )
-    truncation: float = Field(
-        default=1.0,
-        gt=0,
-        le=2,
-        allow_inf_nan=False,
-        description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
+    truncation: Truncation = 1.0
+    layout: Literal["cards", "sheet"] = Field(
+        default="cards",
+        description="sheet puts all cards on one image, the contact sheet, which is then the whole answer.",
     )
     output_format: cards.Format = Field(
         default="png", description="Of the images; Accept: image/webp says the same."
     )
-    output_compression: int | None = Field(
-        default=None, ge=1, le=100, description="Quality of jpeg and webp, 90 unless given; not for png."
+    output_compression: Quality | None = Field(
+        default=None, description="Quality of jpeg and webp, 90 unless given; not for png."
+    )
+
+
+class CardQuery(BaseModel):
+    """Which card to draw, in the query of its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: Annotated[Seed, Plain] = Field(description="The card's seed.")
+    truncation: Annotated[Truncation, Plain] = 1.0
+    label: str | None = Field(
+        default=None,
+        description="The card's kind, by a name that /models lists under classes; else it follows from the "
+        "seed.",
+    )
+    format: cards.Format = Field(default="png", description="Of the image.")
+    quality: Annotated[Quality, Plain] | None = Field(
+        default=None, description="Of jpeg and webp, 90 unless given; not for png."
     )
 
 
@@ -52,7 +99,10 @@ class DrawnCard(BaseModel):
     """One generated card."""
 
     index: int
-    seed: int = Field(description="Draws this card again, with n = 1 and the same label and truncation.")
+    seed: int | None = Field(
+        description="Draws this card again, with n = 1 and the same label and truncation; null for noise of "
+        "the client's own."
+    )
     label: str | None = Field(description="The kind of this card; null from models that know no kinds.")
     media_type: str
     width: int

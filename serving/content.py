@@ -9,8 +9,10 @@ from serving import problems
 from serving.limits import has_body
 from serving.problems import Refusal
 
-MAX_JSON = 16 * 1024
-"""Largest JSON body, in bytes."""
+MAX_JSON = 64 * 1024
+"""Largest JSON body, in bytes: 16 rows of 128 numbers, each with 17 digits, sign, exponent, comma and space,
+are 54 KiB.
+"""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -37,6 +39,12 @@ def validated(model: type[Body], body: bytes) -> Body:
 
 
 def require_media_type(request: Request, expected: str, advice: str) -> None:
-    """Raise Refusal unless the body claims to be of the expected type."""
+    """Raise Refusal unless the body claims to be of the expected type, as it is."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refusal(
+            problems.UNSUPPORTED_MEDIA_TYPE,
+            "Compressed bodies are not read. Send it as it is.",
+            headers={"Accept-Encoding": "identity"},  # RFC 9110, 12.5.3
+        )
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != expected:
         raise Refusal(problems.UNSUPPORTED_MEDIA_TYPE, advice, headers={"Accept-Post": expected})

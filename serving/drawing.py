@@ -1,51 +1,77 @@
 """The walk from rows of noise to image files, for every route that draws."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 
-from serving import cards, noise, problems
-from serving.backend import Labels, ModelInfo, Noise
+from serving import cards
+from serving.backend import Cards, Labels, ModelInfo, Noise, Unavailable
+from serving.cards import Card
+from serving.contract import MAX_ROWS
 from serving.gateway import Gateway
-from serving.problems import Fault, Refusal
+from serving.problems import Fault, invalid
 from serving.timings import stage
+
+QUALITY = 90
+"""Of jpeg and webp, unless the client names one."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Cards as image files, the kind of each, and the version of the generator that drew them."""
+    """Cards, the kind of each, and the version of the generator that drew them."""
 
-    files: list[bytes]
+    cards: Cards
     kinds: list[str | None]
     version: str
 
 
-async def draw(
-    gateway: Gateway, rows: Noise, labels: Labels | None, format: cards.Format, quality: int
-) -> Drawn:
-    """Draw a card for each row of noise and encode them on the threads for pixels."""
-    info = await gateway.backend.info()
-    generated = await gateway.backend.generate(rows, labels)
-    with stage("encode"):
-        files = await asyncio.gather(
-            *(gateway.work(cards.encode, card, format, quality) for card in generated.cards)
+async def draw(gateway: Gateway, info: ModelInfo, rows: Noise, labels: Labels | None) -> Drawn:
+    """Draw a card for each row of noise, MAX_ROWS at a time.
+
+    Raises Unavailable where the models were exchanged between two pieces, whose cards would not fit together.
+    """
+    pieces = [
+        await gateway.backend.generate(
+            rows[start : start + MAX_ROWS], None if labels is None else labels[start : start + MAX_ROWS]
         )
+        for start in range(0, len(rows), MAX_ROWS)
+    ]
+    if len({piece.version for piece in pieces}) > 1:
+        raise Unavailable("The models were exchanged meanwhile. Ask again.")
     kinds: list[str | None] = (
         [None] * len(rows) if labels is None else [info.classes[label] for label in labels]
     )
-    return Drawn(files, kinds, generated.version)
+    return Drawn(np.concatenate([piece.cards for piece in pieces]), kinds, pieces[0].version)
 
 
-def labels_of(label: str | None, seed: int, n: int, info: ModelInfo) -> Labels | None:
-    """Return the label of each card, None for models without; raise Refusal for a kind they do not know."""
-    if label is None:
-        return noise.draw_labels(seed, n, len(info.classes)) if info.classes else None
-    if label in info.classes:
-        return np.full(n, info.classes.index(label), np.int32)
-    if info.classes:
-        code, detail = "unknown_label", f"The models know these kinds: {', '.join(info.classes)}."
-    else:
-        code, detail = "no_labels", "The models know no kinds of card. Leave this out."
-    fault = Fault(pointer="/label", code=code, detail=detail)
-    raise Refusal(problems.VALIDATION, f"label: {detail}", [fault])
+async def encode(gateway: Gateway, drawn: Iterable[Card], format: cards.Format, quality: int) -> list[bytes]:
+    """Write each card as image bytes, on the threads for pixels."""
+    with stage("encode"):
+        return await asyncio.gather(*(gateway.work(cards.encode, card, format, quality) for card in drawn))
+
+
+def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:
+    """Return the quality to encode with; raise Refusal where one was asked of PNG."""
+    if asked is not None and format == "png":
+        detail = "PNG loses nothing and has no quality. Leave this out, or ask for jpeg or webp."
+        raise invalid(Fault(pointer=pointer, code="not_for_png", detail=detail))
+    return QUALITY if asked is None else asked
+
+
+def extension(format: cards.Format) -> str:
+    """Return the usual ending of a file's name."""
+    return "jpg" if format == "jpeg" else format
+
+
+def named(filename: str) -> dict[str, str]:
+    """Name a file for whoever saves it; a browser shows what it can, and saves a ZIP."""
+    return {"Content-Disposition": f'inline; filename="{filename}"'}
+
+
+def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
+    """Say of the one card in an image file how to name it, and of what kind it is."""
+    headers = named(f"card-{mark}.{extension(format)}")
+    return headers if kind is None else headers | {"X-Label": quote(kind)}

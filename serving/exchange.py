@@ -98,7 +98,7 @@ class Watch:
         finally:
             exchange.seconds = time.perf_counter() - began
             exchange.route = route_of(scope)
-            exchange.key = scope.get("state", {}).get("key")
+            exchange.key = scope.get("state", {}).get("key_name")
             if gone:
                 exchange.status = CLIENT_GONE
             for witness in self.witnesses:

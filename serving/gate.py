@@ -50,6 +50,11 @@ class Visit:
     holder: Holder
     taken: int = 0
 
+    @property
+    def by_key(self) -> bool:
+        """Whether it took a key to come in."""
+        return self.holder.kind == "key"
+
     async def take(self, cards: int) -> None:
         """Count this request as so many cards in all; raise Refusal (429) where the rate has no room."""
         more = cards - self.taken

@@ -6,6 +6,9 @@ from serving.backend import Labels, Noise
 
 SEEDS = 2**32
 
+MOST = 100.0
+"""Largest number, on either side of 0, in a row of a client's own. Normal noise hardly goes beyond 6."""
+
 
 def draw(seed: int, n: int, size: int, truncation: float = 1.0) -> Noise:
     """Return n rows of normal noise, float32 (n, size).

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from serving import cards, problems
 from serving.problems import Fault, Kind, Problem
@@ -45,6 +46,21 @@ class Holofoil(FastAPI):
                 if "401" in operation["responses"]:
                     operation["security"] = [{name: []} for name in KEY_SCHEMES]
         return document
+
+
+def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """Describe the parameters of a query, in which null means to leave one out."""
+    schema = query.model_json_schema()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", []),
+            "description": field["description"],
+            "schema": field["anyOf"][0] if "anyOf" in field else field,
+        }
+        for name, field in schema["properties"].items()
+    ]
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Unavailable
 from serving.contract import MAX_ROWS
+from serving.methods import allowed
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -34,6 +35,7 @@ class Kind:
     title: str
 
 
+MALFORMED_QUERY = Kind("malformed-query", 400, "The query cannot be read")
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed")
 FORBIDDEN = Kind("forbidden", 403, "This key may not do that")
@@ -69,7 +71,9 @@ RETRY_AFTER = "2"
 class Fault(BaseModel):
     """One broken rule."""
 
-    pointer: str = Field(description="JSON pointer to the field, or /files/<index> for an upload.")
+    pointer: str = Field(
+        description="JSON pointer to the field, /files/<index> for an upload, /<name> in a query."
+    )
     code: str = Field(description="The broken rule, for programs.")
     detail: str = Field(description="The broken rule, in words.")
 
@@ -109,7 +113,7 @@ def answer(refusal: Refusal, request_id: str) -> Response:
         instance=request_id,
         errors=list(refusal.errors),
     )
-    headers = dict(refusal.headers)
+    headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER
     return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
@@ -137,7 +141,11 @@ def from_validation(error: ValidationError) -> Refusal:
             MALFORMED_BODY,
             "The body cannot be read as JSON. Send one plain object in UTF-8, or no body at all.",
         )
-    faults = [fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found]
+    return invalid(*(fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found))
+
+
+def invalid(*faults: Fault) -> Refusal:
+    """Refuse a request for the rules that it breaks, each named in words too."""
     words = [f"{fault.pointer.removeprefix('/')}: {fault.detail}".removeprefix(": ") for fault in faults]
     return Refusal(VALIDATION, " ".join(words), faults)
 
@@ -155,17 +163,13 @@ def fault_at(location: tuple[int | str, ...], code: str, message: str) -> Fault:
 
 
 def from_http(error: HTTPException) -> Refusal:
-    """Turn a refusal of the framework into one of ours, without its text."""
-    headers = dict(error.headers or {})
+    """Turn a refusal of the framework's into one of ours, without its text."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return Refusal(NOT_FOUND, "There is nothing at this address. /openapi.json lists what there is.")
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.setdefault("Allow", "GET, HEAD")  # StaticFiles refuses without saying what it allows
-        return Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
     status = HTTPStatus(error.status_code)
     kind = Kind(status.phrase.lower().replace(" ", "-"), status.value, status.phrase)
     return Refusal(
-        kind, "The request was refused. /openapi.json says what this address expects.", (), headers
+        kind, "The request was refused. /openapi.json says what this address expects.", (), error.headers
     )
 
 
@@ -179,6 +183,11 @@ def install(app: FastAPI) -> None:
             case BackendError():
                 refusal = from_backend(error)
                 logger.warning("%s: %s", refusal.kind.name, error)
+            case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
+                headers = {"Allow": allowed(request)}
+                if request.method == "OPTIONS":
+                    return Response(status_code=204, headers=headers)
+                refusal = Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
             case HTTPException():
                 refusal = from_http(error)
             case _:  # ClientDisconnect: nobody reads this

@@ -1,23 +1,27 @@
-"""POST /generate: cards from seeds, as JSON or as one image file."""
+"""POST /generate: cards from seeds or noise, as JSON, one image file, a contact sheet or a ZIP."""
 
 import base64
 import secrets
 import time
 from typing import get_args
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
 
-from serving import accept, cards, noise, problems
+from serving import accept, archive, cards, noise, order
 from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import read_json
 from serving.contract import GENERATE
-from serving.drawing import Drawn, draw, labels_of
+from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gate import MayGenerate
-from serving.gateway import TheGateway
-from serving.openapi import HEADERS, IMAGES, refusals
-from serving.problems import Fault, Refusal
+from serving.gateway import Gateway, TheGateway
+from serving.openapi import FILE, HEADERS, IMAGES, refusals
+from serving.order import Order
+from serving.problems import Fault, invalid
+from serving.sheet import lay_out
+
+JSON = "application/json"
 
 router = APIRouter()
 
@@ -29,8 +33,9 @@ router = APIRouter()
     response_model=Drawing,
     responses={
         200: {
-            "description": "The cards as JSON, or with `Accept: image/...` and n = 1 one image file.",
-            "content": IMAGES,
+            "description": "The cards as JSON or a ZIP; one card or a sheet also as an image file. "
+            "`Accept` decides.",
+            "content": {**IMAGES, archive.MEDIA_TYPE: {"schema": FILE}},
             "headers": HEADERS,
         },
         **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
@@ -43,6 +48,10 @@ router = APIRouter()
                     "examples": {
                         "four": {"summary": "Four cards", "value": {"n": 4, "seed": 42}},
                         "typical": {"summary": "One typical card", "value": {"truncation": 0.7}},
+                        "sheet": {
+                            "summary": "Nine cards on one image",
+                            "value": {"n": 9, "layout": "sheet", "output_format": "webp"},
+                        },
                     },
                 }
             }
@@ -52,26 +61,85 @@ router = APIRouter()
 async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
     body = await read_json(request, GenerateBody)
-    media_type, format = negotiate(", ".join(request.headers.getlist("accept")), body)
-    quality = compression(body, format)
-    await visit.take(body.n)
+    check(body)
+    media_type, format = negotiate(request.headers, body)
+    quality = quality_of(body.output_compression, format, "/output_compression")
+    await visit.take(body.n if body.noise is None else len(body.noise))
     info = await gateway.backend.info()
-    seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
-    labels = labels_of(body.label, seed, body.n, info)
-    rows = await gateway.work(noise.draw, seed, body.n, info.noise_size, body.truncation)
-    drawn = await draw(gateway, rows, labels, format, quality)
-    headers = {"Vary": "Accept", "X-Seed": str(seed), "X-Model-Version": drawn.version}
-    if media_type == "application/json":
-        drawing = as_drawing(drawn, seed, format, info)
+    ordered = await order_of(gateway, body, info)
+    drawn = await draw(gateway, info, ordered.rows, ordered.labels)
+    headers = {"Vary": "Accept", "X-Model-Version": drawn.version}
+    if ordered.seeds[0] is not None:
+        headers["X-Seed"] = str(ordered.seeds[0])
+    first, ending = ordered.mark(0), extension(format)
+    if body.layout == "sheet":
+        sheet = await gateway.work(lay_out, drawn.cards)
+        (file,) = await encode(gateway, [sheet], format, quality)
+        headers |= named(f"sheet-{first}.{ending}")
+        return Response(file, 200, headers, media_type)
+    files = await encode(gateway, drawn.cards, format, quality)
+    if media_type == JSON:
+        drawing = as_drawing(drawn, files, ordered, format, info)
         return Response(drawing.model_dump_json(), 200, headers, media_type)
-    extension = "jpg" if format == "jpeg" else format
-    headers["Content-Disposition"] = f'inline; filename="card-{seed}.{extension}"'
-    if drawn.kinds[0] is not None:
-        headers["X-Label"] = quote(drawn.kinds[0])
-    return Response(drawn.files[0], 200, headers, media_type)
+    if media_type == archive.MEDIA_TYPE:
+        names = [f"card-{ordered.mark(index)}.{ending}" for index in range(len(files))]
+        packed = await gateway.work(archive.pack, dict(zip(names, files, strict=True)))
+        return Response(packed, 200, headers | named(f"cards-{first}.zip"), media_type)
+    headers |= card_headers(first, drawn.kinds[0], format)
+    return Response(files[0], 200, headers, media_type)
 
 
-def as_drawing(drawn: Drawn, seed: int, format: cards.Format, info: ModelInfo) -> Drawing:
+async def order_of(gateway: Gateway, body: GenerateBody, info: ModelInfo) -> Order:
+    """Order what a body asks for; a seed is drawn where it names neither one nor noise."""
+    if body.noise is not None:
+        return order.from_rows(info, body.noise, body.label)
+    seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
+    return await order.from_seed(gateway, info, seed, body.n, body.truncation, body.label)
+
+
+def check(body: GenerateBody) -> None:
+    """Raise Refusal where fields contradict each other."""
+    if body.noise is None:
+        return
+    detail = "Noise of your own leaves nothing for this to say. Leave one of the two out."
+    given = body.model_fields_set - ({"seed"} if body.seed is None else set())
+    faults = [
+        Fault(pointer=f"/{name}", code="not_with_noise", detail=detail)
+        for name in ("seed", "truncation")
+        if name in given
+    ]
+    if "n" in given and body.n != len(body.noise):
+        detail = "This is not the number of rows in noise. Leave it out."
+        faults.append(Fault(pointer="/n", code="not_with_noise", detail=detail))
+    if faults:
+        raise invalid(*faults)
+
+
+def negotiate(headers: Headers, body: GenerateBody) -> tuple[str, cards.Format]:
+    """Choose the answer's media type and the images' format; raise Refusal where nothing fits.
+
+    A sheet is one image. Cards are JSON or a ZIP, or one image where there is one card; in output_format
+    where the body names it.
+    """
+    formats: list[cards.Format] = [body.output_format]
+    if "output_format" not in body.model_fields_set:
+        formats += [format for format in get_args(cards.Format) if format != body.output_format]
+    images: dict[str, cards.Format] = {f"image/{format}": format for format in formats}
+    several = (body.n if body.noise is None else len(body.noise)) > 1
+    if body.layout == "sheet":
+        offers, advice = list(images), "A sheet is one image."
+    elif several:
+        offers = [JSON, archive.MEDIA_TYPE]
+        advice = 'One image can hold one card, or with "layout": "sheet" all of them.'
+    else:
+        offers, advice = [JSON, *images, archive.MEDIA_TYPE], ""
+    chosen = accept.choose(headers, offers, advice)
+    return chosen, images.get(chosen, body.output_format)
+
+
+def as_drawing(
+    drawn: Drawn, files: list[bytes], ordered: Order, format: cards.Format, info: ModelInfo
+) -> Drawing:
     """Put cards into the JSON answer."""
     return Drawing(
         id=f"gen_{secrets.token_hex(12)}",
@@ -80,43 +148,13 @@ def as_drawing(drawn: Drawn, seed: int, format: cards.Format, info: ModelInfo) -
         data=[
             DrawnCard(
                 index=index,
-                seed=(seed + index) % noise.SEEDS,
-                label=kind,
+                seed=ordered.seeds[index],
+                label=drawn.kinds[index],
                 media_type=f"image/{format}",
                 width=info.width,
                 height=info.height,
                 b64_json=base64.b64encode(file).decode(),
             )
-            for index, (file, kind) in enumerate(zip(drawn.files, drawn.kinds, strict=True))
+            for index, file in enumerate(files)
         ],
     )
-
-
-def negotiate(header: str, body: GenerateBody) -> tuple[str, cards.Format]:
-    """Choose the answer's media type and the images' format; raise Refusal where nothing fits.
-
-    JSON can always be had; one bare image only for n = 1, in output_format where the body names it.
-    """
-    formats: list[cards.Format] = [body.output_format]
-    if "output_format" not in body.model_fields_set:
-        formats += [format for format in get_args(cards.Format) if format != body.output_format]
-    images: dict[str, cards.Format] = {f"image/{format}": format for format in formats if body.n == 1}
-    chosen = accept.best(header, ["application/json", *images])
-    if chosen is None:
-        can = ", ".join(["application/json", *images])
-        advice = "" if body.n == 1 else " One bare image needs n = 1."
-        raise Refusal(
-            problems.NOT_ACCEPTABLE, f"This can be answered as {can}.{advice}", headers={"Vary": "Accept"}
-        )
-    return chosen, images.get(chosen, body.output_format)
-
-
-def compression(body: GenerateBody, format: cards.Format) -> int:
-    """Return the quality to encode with; raise Refusal where it was asked of PNG."""
-    if body.output_compression is None:
-        return 90
-    if format == "png":
-        detail = "PNG loses nothing and has no quality. Leave this out, or ask for jpeg or webp."
-        fault = Fault(pointer="/output_compression", code="not_for_png", detail=detail)
-        raise Refusal(problems.VALIDATION, f"output_compression: {detail}", [fault])
-    return body.output_compression

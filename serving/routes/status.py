@@ -17,12 +17,14 @@ READY_SECONDS = 3.0
 router = APIRouter()
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", operation_id="health", summary="Is the process alive?")
 async def healthz() -> Health:
     """Answer as long as the event loop turns, whatever the models do."""
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     operation_id="readiness",

@@ -65,12 +65,33 @@ def test_the_page_and_all_its_parts_come_from_here(client):
     assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', page.text))
 
 
+ALLOWED = {
+    "/generate": "GET, HEAD, POST",
+    "/score": "POST",
+    "/healthz": "GET, HEAD",
+    "/readyz": "GET, HEAD",
+    "/": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
+    "/page/page.js": "GET, HEAD",
+}
+
+
+@pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
+def test_options_tells_the_methods_of_an_address(client, path, allowed):
+    answer = client.options(path)
+    assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
+    for method in allowed.split(", "):
+        assert client.request(method, path).status_code != 405
+    if "HEAD" in allowed:
+        assert client.head(path).content == b""
+
+
 def test_an_unknown_address_and_a_wrong_method_are_problems(client):
     is_problem(client.get("/nothing"), 404, "not-found")
     is_problem(client.get("/page/../app.py"), 404, "not-found")
-    for path, allowed in (("/generate", "POST"), ("/score", "POST"), ("/healthz", "GET")):
+    for path, allowed in ALLOWED.items():
         answer = client.delete(path)
-        is_problem(answer, 405, "method-not-allowed")
+        assert allowed in is_problem(answer, 405, "method-not-allowed")["detail"]
         assert answer.headers["allow"] == allowed
     assert "GET" in client.post("/page/page.js").headers["allow"]
 
@@ -98,10 +119,11 @@ def test_a_harmless_request_id_is_kept(client, given, kept):
 def test_openapi_names_every_operation_with_its_problems_and_images(client):
     document = client.get("/openapi.json").json()
     operations = {o["operationId"]: o for path in document["paths"].values() for o in path.values()}
-    assert set(operations) == {"generate", "score", "health", "readiness"}
+    assert set(operations) == {"generate", "card", "score", "health", "readiness"}
     assert all(operation["summary"] for operation in operations.values())
     content = operations["generate"]["responses"]["200"]["content"]
-    assert set(content) == {"application/json", "image/png", "image/jpeg", "image/webp"}
+    images = {"image/png", "image/jpeg", "image/webp"}
+    assert set(content) == {"application/json", "application/zip", *images}
     for name in ("generate", "score"):
         refused = {s: r for s, r in operations[name]["responses"].items() if s != "200"}
         assert {"400", "413", "415", "422", "500", "503", "504"} <= set(refused)

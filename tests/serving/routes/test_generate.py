@@ -1,7 +1,11 @@
 """POST /generate over real sockets."""
 
 import base64
+import gzip
+import io
 import json
+import math
+import zipfile
 from urllib.parse import unquote
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving import noise
 from serving.cards import decode
 from serving.noise import SEEDS
 from tests.fakes.backend import FakeBackend
@@ -173,8 +178,8 @@ def test_broken_json_is_refused(client, body):
     is_problem(answer, 400, "malformed-body")
 
 
-def test_json_above_16_kib_is_refused(client):
-    answer = client.post("/generate", json={"colour": "x" * 20_000})
+def test_json_above_64_kib_is_refused(client):
+    answer = client.post("/generate", json={"colour": "x" * 66_000})
     is_problem(answer, 413, "too-large")
 
 
@@ -185,7 +190,16 @@ def test_a_body_of_another_type_is_refused_with_the_right_one(client, content_ty
     assert answer.headers["accept-post"] == "application/json"
 
 
-FIELDS = st.sampled_from(["n", "seed", "label", "truncation", "output_format", "output_compression", "other"])
+def test_a_compressed_body_is_refused_with_what_is_read(client):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post("/generate", content=gzip.compress(b"{}"), headers=headers)
+    is_problem(answer, 415, "unsupported-media-type")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+FIELDS = st.sampled_from(
+    ["n", "seed", "label", "truncation", "output_format", "output_compression", "noise", "layout", "other"]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -206,6 +220,124 @@ def test_any_json_is_answered_with_cards_or_with_what_is_wrong(client, body):
 def test_any_bytes_as_json_are_never_our_fault(client, body):
     answer = client.post("/generate", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 400, 422)
+
+
+# --- noise of the client's own
+
+
+def own(*rows: list, **body) -> dict:
+    return {"noise": list(rows), **body}
+
+
+ROW = [float(x) for x in np.linspace(-2, 2, 12)]
+
+
+def test_a_clients_own_noise_draws_a_card_for_each_row(client):
+    answer = client.post("/generate", json=own(ROW, ROW[::-1], n=2, seed=None))
+    assert answer.status_code == 200
+    assert "x-seed" not in answer.headers
+    data = answer.json()["data"]
+    assert [card["seed"] for card in data] == [None, None]
+    (alone,) = client.post("/generate", json=own(ROW[::-1])).json()["data"]
+    assert picture(alone).tolist() == picture(data[1]).tolist() != picture(data[0]).tolist()
+
+
+@given(st.integers(0, SEEDS - 1))
+def test_the_noise_of_a_seed_draws_the_card_of_that_seed(client, seed):
+    (row,) = noise.draw(seed, 1, 12).tolist()
+    answers = [client.post("/generate", json=body) for body in (own(row), {"seed": seed})]
+    assert len({answer.json()["data"][0]["b64_json"] for answer in answers}) == 1
+
+
+def test_own_noise_as_image_and_zip_is_named_by_its_place(client):
+    image = client.post("/generate", json=own(ROW), headers={"Accept": "image/png"})
+    assert image.headers["content-disposition"] == 'inline; filename="card-0.png"'
+    packed = client.post("/generate", json=own(ROW, ROW), headers={"Accept": "application/zip"})
+    assert zipfile.ZipFile(io.BytesIO(packed.content)).namelist() == ["card-0.png", "card-1.png"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (own(ROW[1:]), ["/noise/0"]),
+        (own(ROW, [0.0], ROW, ROW * 2), ["/noise/1", "/noise/3"]),
+        (own(), ["/noise"]),
+        (own([]), ["/noise/0"]),
+        (own(*[ROW] * 17), ["/noise"]),
+        (own(ROW, seed=1), ["/seed"]),
+        (own(ROW, truncation=1.0), ["/truncation"]),
+        (own(ROW, seed=1, truncation=0.5, n=2), ["/seed", "/truncation", "/n"]),
+        (own([*ROW[1:], 100.5]), ["/noise/0/11"]),
+        (own([*ROW[1:], math.nan]), ["/noise/0/11"]),
+        (own([*ROW[1:], -math.inf]), ["/noise/0/11"]),
+        (own([*ROW[1:], "1"]), ["/noise/0/11"]),
+        (own([*ROW[1:], True]), ["/noise/0/11"]),
+        ({"noise": 7}, ["/noise"]),
+    ],
+)
+def test_noise_that_breaks_a_rule_is_refused_by_name(client, body, pointers):
+    answer = client.post("/generate", content=json.dumps(body), headers={"Content-Type": "application/json"})
+    problem = is_problem(answer, 422, "validation")
+    assert [error["pointer"] for error in problem["errors"]] == pointers
+
+
+def test_sixteen_rows_of_128_numbers_written_at_their_longest_fit():
+    longest = -math.nextafter(1e-300, 0)
+    body = json.dumps(own(*[[longest] * 128] * 16))
+    assert len(str(longest)) > 22
+    with live(FakeBackend(noise_size=128)) as url, client_of(url) as client:
+        answer = client.post("/generate", content=body, headers={"Content-Type": "application/json"})
+    assert len(answer.json()["data"]) == 16
+
+
+# --- several cards in one file
+
+
+def test_a_zip_holds_every_card_stored_under_its_seed(client):
+    body = {"n": 3, "seed": SEEDS - 1, "output_format": "jpeg"}
+    answer = client.post("/generate", json=body, headers={"Accept": "application/zip"})
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["x-seed"] == str(SEEDS - 1)
+    assert answer.headers["content-disposition"] == f'inline; filename="cards-{SEEDS - 1}.zip"'
+    packed = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert packed.testzip() is None
+    assert packed.namelist() == [f"card-{SEEDS - 1}.jpg", "card-0.jpg", "card-1.jpg"]
+    assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
+    single = client.post("/generate", json=body | {"n": 1, "seed": 1}, headers={"Accept": "image/jpeg"})
+    assert packed.read("card-1.jpg") == single.content
+    again = client.post("/generate", json=body, headers={"Accept": "application/zip"})
+    assert again.content == answer.content
+
+
+@pytest.mark.parametrize("n", [1, 3, 16])
+def test_a_sheet_shows_every_card(client, n):
+    body = {"n": n, "seed": 8, "layout": "sheet"}
+    answer = client.post("/generate", json=body)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-disposition"] == 'inline; filename="sheet-8.png"'
+    sheet = decode(answer.content).card
+    columns, rows = {1: (1, 1), 3: (2, 2), 16: (4, 4)}[n]
+    assert sheet.shape == (rows * 73 + 3, columns * 53 + 3, 3)
+    for index, card in enumerate(client.post("/generate", json={"n": n, "seed": 8}).json()["data"]):
+        top, left = 3 + index // columns * 73, 3 + index % columns * 53
+        assert np.array_equal(sheet[top : top + 70, left : left + 50], picture(card))
+    assert (sheet[:3] == 255).all()
+    assert (sheet[:, :3] == 255).all()
+
+
+def test_a_sheet_comes_in_the_format_that_accept_likes(client):
+    answer = client.post("/generate", json={"n": 4, "layout": "sheet"}, headers={"Accept": "image/webp"})
+    assert answer.headers["content-type"] == "image/webp"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/zip", "image/jpeg"])
+def test_a_sheet_is_nothing_but_one_image_in_its_format(client, accept):
+    body = {"n": 4, "layout": "sheet", "output_format": "png"}
+    problem = is_problem(
+        client.post("/generate", json=body, headers={"Accept": accept}), 406, "not-acceptable"
+    )
+    assert problem["detail"].startswith("This can be answered as image/png.")
 
 
 # --- kinds of card
@@ -253,6 +385,13 @@ def test_without_a_label_each_cards_kind_follows_from_its_seed(kinds_client):
 def test_a_bare_image_names_its_kind_in_a_header(kinds_client):
     answer = kinds_client.post("/generate", json={"label": KINDS[1]}, headers={"Accept": "image/png"})
     assert unquote(answer.headers["x-label"]) == KINDS[1]
+
+
+def test_own_noise_needs_its_kind_named(kinds_client):
+    problem = is_problem(kinds_client.post("/generate", json=own(ROW)), 422, "validation")
+    assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("/label", "label_needed")]
+    answer = kinds_client.post("/generate", json=own(ROW, ROW, label=KINDS[1]))
+    assert [card["label"] for card in answer.json()["data"]] == [KINDS[1]] * 2
 
 
 def test_an_unknown_label_is_refused_with_the_names_and_without_an_echo(kinds_client):

@@ -1,0 +1,28 @@
+"""The Prefer header (RFC 7240): what a client would like, if it can be had."""
+
+import re
+from collections.abc import Sequence
+
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+ENTRY = re.compile(rf"\s*({TOKEN})\s*(?:=\s*({TOKEN}|{QUOTED}))?\s*(?:;.*)?", re.DOTALL)
+ENTRIES = re.compile(rf"(?:{QUOTED}|[^,])+")
+
+
+def preferences(headers: Sequence[str]) -> dict[str, str]:
+    """Read every Prefer header of a request: lower-case names to values, "" where there is none.
+
+    Of a preference that comes twice the first counts; entries that cannot be read are passed over, as
+    the RFC has it, since a preference never makes a request wrong.
+    """
+    found: dict[str, str] = {}
+    for entry in ENTRIES.findall(", ".join(headers)):
+        if match := ENTRY.fullmatch(entry):
+            name, value = match.groups(default="")
+            found.setdefault(name.lower(), unquoted(value))
+    return found
+
+
+def unquoted(value: str) -> str:
+    """Return what stands between quotes, without its backslashes; anything else as it is."""
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value

@@ -1,0 +1,42 @@
+"""The query of an address, read strictly: each parameter known, once, and in UTF-8."""
+
+import re
+from collections import Counter
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from serving.problems import MALFORMED_QUERY, Fault, Refusal, from_validation, invalid
+
+# urllib passes such an escape on as it is.
+BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+Query = TypeVar("Query", bound=BaseModel)
+
+
+def read_query(request: Request, model: type[Query]) -> Query:
+    """Read a query as a model; raise Refusal for one that cannot be read, repeats itself or breaks a rule.
+
+    A cache knows an answer by its whole address: what is ignored there would be kept twice.
+    """
+    raw: bytes = request.scope["query_string"]
+    try:
+        if BROKEN_ESCAPE.search(raw):
+            raise ValueError
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Refusal(
+            MALFORMED_QUERY, "The query cannot be read. Write it as name=value&name=value, in UTF-8 by %XX."
+        ) from None
+    counts = Counter(name for name, _ in pairs)
+    repeated = [name for name in model.model_fields if counts[name] > 1]
+    if repeated:
+        raise invalid(
+            *(Fault(pointer=f"/{name}", code="repeated", detail="Give this once.") for name in repeated)
+        )
+    try:
+        return model.model_validate_strings(dict(pairs))
+    except ValidationError as error:
+        raise from_validation(error) from None

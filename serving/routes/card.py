@@ -1,0 +1,67 @@
+"""GET /generate: one card under an address of its own, which browsers and caches may keep."""
+
+from fastapi import APIRouter, Request, Response
+
+from serving import etag, order
+from serving.bodies import CardQuery
+from serving.drawing import card_headers, draw, encode, quality_of
+from serving.gate import MayGenerate
+from serving.gateway import TheGateway
+from serving.openapi import HEADERS, IMAGES, parameters, refusals
+from serving.query import read_query
+
+KEPT = "max-age=86400"
+"""A day: the card never changes, yet other models may be exported."""
+
+router = APIRouter()
+
+
+@router.head("/generate", include_in_schema=False)
+@router.get(
+    "/generate",
+    operation_id="card",
+    summary="Fetch one card",
+    response_class=Response,
+    responses={
+        200: {"description": "The image file.", "content": IMAGES, "headers": HEADERS},
+        304: {"description": "If-None-Match names this card: you have it.", "headers": HEADERS},
+        **refusals(400, 401, 403, 422, 429, 500, 502, 503, 504),
+    },
+    openapi_extra={"parameters": parameters(CardQuery)},
+)
+async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
+    """Draw the card of a seed, as POST /generate does, for `<img>` and caches. The address alone decides.
+
+    A client that sends the card's ETag in If-None-Match costs no inference, nor does HEAD, which leaves out
+    the length.
+    """
+    query = read_query(request, CardQuery)
+    quality = quality_of(query.quality, query.format, "/quality")
+    info = await gateway.backend.info()
+    labels = order.labels_of(query.label, query.seed, 1, info)
+
+    kind = None if labels is None else info.classes[int(labels[0])]
+
+    def tag(version: str) -> str:
+        label = "" if kind is None else info.classes.index(kind)
+        return f'"{version}-{query.seed}-{query.truncation}-{label}-{query.format}-{quality}"'
+
+    reach = "private" if visit.by_key else "public"  # a shared cache would answer those without a key too
+    headers = {
+        "ETag": tag(info.version),
+        "Cache-Control": f"{reach}, {KEPT}",
+        "X-Model-Version": info.version,
+    }
+    if etag.is_known(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    headers |= {"X-Seed": str(query.seed)} | card_headers(str(query.seed), kind, query.format)
+    media_type = f"image/{query.format}"
+    if request.method == "HEAD":
+        response = Response(headers=headers, media_type=media_type)
+        del response.headers["Content-Length"]
+        return response
+    ordered = await order.from_seed(gateway, info, query.seed, 1, query.truncation, query.label)
+    drawn = await draw(gateway, info, ordered.rows, ordered.labels)
+    (file,) = await encode(gateway, drawn.cards, query.format, quality)
+    headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}
+    return Response(file, 200, headers, media_type)
