@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from serving import problems
 from serving.backend import Backend, BackendError
+from serving.batcher import Batcher
 from serving.envelope import Envelope
 from serving.gateway import Gateway
 from serving.limits import BodyGuard
@@ -39,7 +41,13 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        models = backend or open_backend(chosen)
+        models = Batcher(
+            backend or open_backend(chosen),
+            deadline=chosen.deadline,
+            max_rows=chosen.max_rows,
+            slots=chosen.slots if chosen.tfserving else 1,
+            on_failure=lambda: signal.raise_signal(signal.SIGTERM),
+        )
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
         loading = asyncio.create_task(load(models))
         yield
