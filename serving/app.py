@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
 from serving.backend import Backend, BackendError
+from serving.batcher import Batcher
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
 from serving.gate import Gate, MayMeasure
@@ -59,7 +61,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        models = ObservedBackend(backend or open_backend(chosen), metrics.answering)
+        batcher = Batcher(
+            backend or open_backend(chosen),
+            deadline=chosen.deadline,
+            max_rows=chosen.max_rows,
+            slots=chosen.slots if chosen.tfserving else 1,
+            on_failure=lambda: signal.raise_signal(signal.SIGTERM),
+        )
+        models = ObservedBackend(batcher, metrics.answering)
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield

@@ -1,5 +1,6 @@
 """The seam between HTTP and the models: what any backend can do, and how it can fail."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,15 @@ class Generated:
     cards: Cards
     version: str
 
+    def part(self, start: int, stop: int) -> "Generated":
+        """Return some of the cards, without copying them."""
+        return Generated(self.cards[start:stop], self.version)
+
+    @staticmethod
+    def joined(parts: Sequence["Generated"]) -> "Generated":
+        """Put parts of one version together again."""
+        return Generated(np.concatenate([part.cards for part in parts]), parts[0].version)
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -38,6 +48,22 @@ class Scored:
     probability: NDArray[np.float32]  # (n,) in [0, 1]
     percentile: NDArray[np.float32]  # (n,) in [0, 100]
     version: str
+
+    def part(self, start: int, stop: int) -> "Scored":
+        """Return some of the scores, without copying them."""
+        return Scored(
+            self.logit[start:stop], self.probability[start:stop], self.percentile[start:stop], self.version
+        )
+
+    @staticmethod
+    def joined(parts: Sequence["Scored"]) -> "Scored":
+        """Put parts of one version together again."""
+        return Scored(
+            np.concatenate([part.logit for part in parts]),
+            np.concatenate([part.probability for part in parts]),
+            np.concatenate([part.percentile for part in parts]),
+            parts[0].version,
+        )
 
 
 class BackendError(Exception):
@@ -52,6 +78,15 @@ class Unavailable(BackendError):
     """The model server cannot be reached or takes no more work; trying again later may help."""
 
 
+class Overloaded(BackendError):
+    """More rows wait for the models than can be drawn or judged in time."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """Take the seconds after which another try may find room."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class DeadlineExceeded(BackendError):
     """The models took longer than the request may wait."""
 
@@ -61,17 +96,23 @@ class BadAnswer(BackendError):
 
 
 class Backend(Protocol):
-    """The models, wherever they run. Every method may raise BackendError."""
+    """The models, wherever they run. Every method may raise BackendError.
+
+    A deadline is a time of the running event loop, after which nobody waits for the answer; None leaves it
+    to the backend.
+    """
 
     async def info(self) -> ModelInfo:
         """Describe the models, or raise NotReady or Unavailable. This is what readiness asks."""
         ...
 
-    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
         """Draw one card for each row of noise; labels where info() names classes, and only there."""
         ...
 
-    async def score(self, cards: Cards) -> Scored:
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card; its size must be the one that info() names."""
         ...
 

@@ -21,7 +21,6 @@ from serving.backend import (
     BackendError,
     BadAnswer,
     Cards,
-    DeadlineExceeded,
     Generated,
     Labels,
     ModelInfo,
@@ -66,10 +65,13 @@ class Pair:
 
 
 class EmbeddedBackend:
-    """Loads the newest complete version of a model store at the first call; one model call runs at a time."""
+    """Loads the newest complete version of a model store at the first call; one model call runs at a time.
+
+    A call that runs cannot be stopped, and so has no deadline here: it is under way until it is over.
+    """
 
     def __init__(self, models: Path, deadline: float) -> None:
-        """Take a model store and the seconds that a call may wait, for the models to load too."""
+        """Take a model store, and the seconds that a call may wait for the models to load."""
         self._models = models
         self._deadline = deadline
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
@@ -81,13 +83,15 @@ class EmbeddedBackend:
         """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
         return (await self._loaded()).info
 
-    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
         """Draw one card for each row of noise, of the kind of its label where there are several."""
         pair = await self._loaded()
         answer = await self._in_thread(pair.generate, signatures.generate_inputs(noise, labels))
         return signatures.generated(answer, len(noise), pair.info, pair.info.version)
 
-    async def score(self, cards: Cards) -> Scored:
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card; its size must be the one that info() names."""
         pair = await self._loaded()
         answer = await self._in_thread(pair.score, {SCORE.input: cards})
@@ -132,15 +136,8 @@ class EmbeddedBackend:
             raise
 
     async def _in_thread(self, call: Call, inputs: Mapping[str, NDArray[Any]]) -> Answer:
-        """Run a model call in the models' thread; when it is late its result is dropped."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await asyncio.wait_for(loop.run_in_executor(self._thread, call, inputs), self._deadline)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"The models took longer than {self._deadline:g} seconds. "
-                "Try again in a moment, or ask for fewer cards at once."
-            ) from None
+        """Run a model call in the models' thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, inputs)
 
 
 def complete_versions(models: Path) -> list[Version]:

@@ -23,17 +23,19 @@ class ObservedBackend:
             self._answering(info)
         return info
 
-    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
         """Draw one card for each row of noise."""
         timings.current().cards += len(noise)
         with timings.stage("infer"):
-            return await self._backend.generate(noise, labels)
+            return await self._backend.generate(noise, labels, deadline=deadline)
 
-    async def score(self, cards: Cards) -> Scored:
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card."""
         timings.current().cards += len(cards)
         with timings.stage("infer"):
-            return await self._backend.score(cards)
+            return await self._backend.score(cards, deadline=deadline)
 
     async def close(self) -> None:
         """Close the backend."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Unavailable
+from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Overloaded, Unavailable
 from serving.contract import MAX_ROWS
 from serving.methods import allowed
 
@@ -54,11 +54,13 @@ RATE_LIMITED = Kind("rate-limited", 429, "Too many cards in too short a time")
 INTERNAL = Kind("internal", 500, "The gateway failed")
 BACKEND_ERROR = Kind("backend-error", 502, "The models gave a wrong answer")
 NOT_READY = Kind("not-ready", 503, "The models are not ready")
+OVERLOADED = Kind("overloaded", 503, "The models have more work than they can do in time")
 BACKEND_UNAVAILABLE = Kind("backend-unavailable", 503, "The model server cannot be reached")
 DEADLINE_EXCEEDED = Kind("deadline-exceeded", 504, "The models took too long")
 
 BACKEND_KINDS: dict[type[BackendError], Kind] = {
     NotReady: NOT_READY,
+    Overloaded: OVERLOADED,
     Unavailable: BACKEND_UNAVAILABLE,
     DeadlineExceeded: DEADLINE_EXCEEDED,
     BadAnswer: BACKEND_ERROR,

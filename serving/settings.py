@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     """Model store that the embedded backend loads: generator/<version>/ and discriminator/<version>/."""
     deadline: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Seconds a request may wait for the models."""
+    max_rows: int = Field(default=1024, ge=MAX_ROWS)
+    """Most cards that may wait for a model; requests beyond are refused at once."""
+    slots: int = Field(default=2, ge=1, le=16)
+    """Calls to TF Serving at the same time; in this process the models take one at a time."""
     max_body: int = Field(default=32 * MEBIBYTE, gt=0)
     """Largest request body, in bytes."""
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)

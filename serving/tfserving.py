@@ -96,10 +96,13 @@ class TFServingBackend:
             self._info, self._versions = info, versions
         return self._info
 
-    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
         """Draw one card for each row of noise, of the kind of its label where there are several."""
         asked = self._info
-        answer, version = await self._predict(GENERATE, signatures.generate_inputs(noise, labels))
+        inputs = signatures.generate_inputs(noise, labels)
+        answer, version = await self._predict(GENERATE, inputs, deadline=deadline)
         info = await self.info()
         if labels is not None and asked is not None and asked.classes != info.classes:
             raise NotReady(
@@ -107,9 +110,9 @@ class TFServingBackend:
             )
         return signatures.generated(answer, len(noise), info, version)
 
-    async def score(self, cards: Cards) -> Scored:
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card; its size must be the one that info() names."""
-        answer, version = await self._predict(SCORE, {SCORE.input: cards})
+        answer, version = await self._predict(SCORE, {SCORE.input: cards}, deadline=deadline)
         return signatures.scored(answer, len(cards), version)
 
     async def close(self) -> None:
@@ -142,7 +145,11 @@ class TFServingBackend:
         return signatures.classes_of(answer)
 
     async def _predict(
-        self, signature: Signature, inputs: Mapping[str, NDArray[Any]], version: str | None = None
+        self,
+        signature: Signature,
+        inputs: Mapping[str, NDArray[Any]],
+        version: str | None = None,
+        deadline: float | None = None,
     ) -> tuple[Mapping[str, NDArray[Any]], str]:
         """Return the outputs of a signature, and the version that gave them: the newest if none is named."""
         if not len(inputs[signature.input]):
@@ -156,7 +163,7 @@ class TFServingBackend:
             request.model_spec.version.value = int(version)
         for name, rows in inputs.items():
             request.inputs[name].CopyFrom(wire.to_tensor(rows))
-        answer = await self._call(wire.PREDICT, request, messages.PredictResponse)
+        answer = await self._call(wire.PREDICT, request, messages.PredictResponse, deadline)
         answered = str(answer.model_spec.version.value)
         if answered != self._versions.get(signature.model):
             self._info = None
@@ -165,9 +172,12 @@ class TFServingBackend:
         except ValueError as error:
             raise self._unreadable(wire.PREDICT, error) from None
 
-    async def _call(self, method: str, request: wire.Message, response: type[Any]) -> wire.Message:
+    async def _call(
+        self, method: str, request: wire.Message, response: type[Any], deadline: float | None = None
+    ) -> wire.Message:
         """Send one message and return the answer, or raise the BackendError that its status stands for."""
-        expires = time.monotonic() + self._deadline
+        began = asyncio.get_running_loop().time()
+        expires = began + self._deadline if deadline is None else deadline
         try:
             try:
                 data = await self._send(method, request, expires)
@@ -183,7 +193,7 @@ class TFServingBackend:
                 self._info = None
             if error.code() == grpc.StatusCode.NOT_FOUND and method != wire.GET_MODEL_STATUS:
                 raise await self._why_not_found(request.model_spec.name) from error
-            raise backend_error(error.code(), details, self._deadline) from error
+            raise backend_error(error.code(), details, expires - began) from error
         try:
             return response.FromString(data)
         except DecodeError as error:
@@ -192,7 +202,7 @@ class TFServingBackend:
     async def _send(self, method: str, request: wire.Message, expires: float) -> bytes:
         """Send one message on a channel that may work."""
         channel = self._open_channel()
-        timeout = max(0.0, expires - time.monotonic())
+        timeout = max(0.0, expires - asyncio.get_running_loop().time())
         data, metadata = request.SerializeToString(), tracing.carried()
         return cast(bytes, await channel.unary_unary(method)(data, timeout=timeout, metadata=metadata))
 
@@ -251,7 +261,7 @@ def backend_error(code: grpc.StatusCode, details: str, deadline: float) -> Backe
         case "UNAVAILABLE" if QUEUE_FULL not in details:
             return Unavailable(f"The model server cannot be reached. Try again in a few seconds. {SEE_LOG}")
         case "DEADLINE_EXCEEDED":
-            return DeadlineExceeded(f"The models took longer than {deadline:g} seconds. {LESS_WORK}")
+            return DeadlineExceeded(f"The models took longer than {deadline:.3g} seconds. {LESS_WORK}")
         case "RESOURCE_EXHAUSTED" if QUEUE_TIMEOUT in details:
             return DeadlineExceeded(f"The model server was too busy to answer in time. {LESS_WORK}")
         case "RESOURCE_EXHAUSTED" if MESSAGE_TOO_LARGE in details:

@@ -30,7 +30,9 @@ class FakeBackend:
             raise self.failure
         return self.model
 
-    async def generate(self, noise: Noise, labels: Labels | None = None) -> Generated:
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
         await self.info()
         painted = self.paint(noise)
         if labels is not None:
@@ -44,7 +46,7 @@ class FakeBackend:
         across = np.ones((self.model.width, 3)) * tint
         return (255 / (1 + np.exp(-stripes * across))).astype(np.uint8)
 
-    async def score(self, cards: Cards) -> Scored:
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         await self.info()
         brightness = cards.astype(np.float32).mean(axis=(1, 2, 3)) / 255
         logit = 8 * brightness - 4

@@ -33,7 +33,7 @@ def test_models_that_fail_are_a_problem_with_the_reason(failure: BackendError, s
 class BrokenBackend(FakeBackend):
     """Fails as only a mistake in code does."""
 
-    async def generate(self, noise, labels=None):
+    async def generate(self, noise, labels=None, *, deadline=None):
         raise RuntimeError("the password is swordfish")
 
 

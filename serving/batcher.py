@@ -1,0 +1,309 @@
+"""The batcher: requests in, few and full model calls out, each answer to its owner.
+
+It stands in front of any backend and is one itself. It waits for nothing: a call starts as soon as one of its
+slots is free, and batches form because the slots are busy.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from serving.backend import (
+    Backend,
+    BackendError,
+    BadAnswer,
+    Cards,
+    DeadlineExceeded,
+    Generated,
+    Labels,
+    ModelInfo,
+    Noise,
+    NotReady,
+    Overloaded,
+    Scored,
+    Unavailable,
+)
+from serving.contract import GENERATE, SCORE
+from serving.lane import FULL, A, Batch, Inputs, Job, Lane, Ticket
+from serving.observer import Observer, Reason
+
+Draw = Callable[..., Awaitable[Generated]]  # noise, and labels where the models know kinds
+Judge = Callable[[Cards], Awaitable[Scored]]
+
+log = logging.getLogger(__name__)
+
+REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
+STOPPING = "The gateway is stopping. Try again in a few seconds."
+BROKEN = "The gateway's queue has failed and the gateway is stopping. Its log has the reason."
+BUSY = "The models have more work than they can do in time. Try again later, or ask for fewer cards at once."
+
+
+class Batcher:
+    """Lets rows in, has the models draw or judge them in shared calls, and answers each owner.
+
+    A model's rows wait in a lane; the lanes take turns. Rows of those who have left are never computed.
+    """
+
+    def __init__(
+        self,
+        models: Backend,
+        *,
+        deadline: float,
+        max_rows: int = 1024,
+        slots: int = 1,
+        observer: Observer | None = None,
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
+        """Take a backend, which is closed with the batcher.
+
+        Args:
+            models: What the calls go to.
+            deadline: Seconds that a request may wait which brings no deadline of its own.
+            max_rows: Most rows that may wait in a lane.
+            slots: Calls under way at the same time.
+            observer: Hears what happens.
+            on_failure: Called once if the batcher itself fails; the process should end then.
+        """
+        self._models = models
+        self._deadline = deadline
+        self._max_rows = max_rows
+        self._slots = slots
+        self._observer = observer or Observer()
+        self._on_failure = on_failure
+        self._generate = Lane(GENERATE.model, self._send_noise, Generated.joined, self._observer)
+        self._score = Lane(SCORE.model, self._send_cards, Scored.joined, self._observer)
+        self._turns: list[Lane[Any]] = [self._generate, self._score]  # the next one first
+        self._workers: set[asyncio.Task[None]] = set()
+        self._kinds: tuple[str, ...] = ()  # of the models, when they were last described
+        self._end: BackendError | None = None  # why nothing more is done
+
+    async def info(self) -> ModelInfo:
+        """Describe the models, as their backend does; raise NotReady where the batcher itself has failed."""
+        if self._end is not None:
+            raise self._end
+        info = await self._models.info()
+        self._kinds = info.classes
+        return info
+
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
+        """Draw one card for each row of noise. Raises Overloaded and what any backend raises."""
+        with self.drawing(len(noise), deadline) as draw:
+            return await draw(noise, labels)
+
+    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
+        """Judge each card. Raises Overloaded and what any backend raises."""
+        with self.judging(len(cards), deadline) as judge:
+            return await judge(cards)
+
+    @contextmanager
+    def drawing(self, rows: int, deadline: float | None = None) -> Generator[Draw]:
+        """Let rows in before the work on them begins; within, they may be drawn by the deadline.
+
+        Raises Overloaded if there is no room or not enough time.
+        """
+        with self._admitted(self._generate, rows, deadline) as ticket:
+
+            async def draw(noise: Noise, labels: Labels | None = None) -> Generated:
+                inputs, kinds = ((noise,), None) if labels is None else ((noise, labels), self._kinds)
+                return await self._ask(self._generate, ticket, inputs, kinds)
+
+            yield draw
+
+    @contextmanager
+    def judging(self, rows: int, deadline: float | None = None) -> Generator[Judge]:
+        """Let cards in before they are decoded; within, they may be judged by the deadline.
+
+        Raises Overloaded if there is no room or not enough time.
+        """
+        with self._admitted(self._score, rows, deadline) as ticket:
+
+            async def judge(cards: Cards) -> Scored:
+                return await self._ask(self._score, ticket, (cards,))
+
+            yield judge
+
+    async def close(self) -> None:
+        """Stop; whoever still waits is told so. A call under way is left to the backend."""
+        self._stop(Unavailable(STOPPING))
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await self._models.close()
+
+    @contextmanager
+    def _admitted(self, lane: Lane[Any], rows: int, deadline: float | None) -> Generator[Ticket]:
+        """Count rows as waiting until they are in a call or nobody waits for them any more."""
+        now = asyncio.get_running_loop().time()
+        due = now + self._deadline if deadline is None else deadline
+        self._check(lane, rows, due - now)
+        ticket = Ticket(lane, rows, due)
+        try:
+            yield ticket
+        finally:
+            ticket.hold(0)
+
+    def _check(self, lane: Lane[Any], rows: int, seconds: float) -> None:
+        """Raise Overloaded if rows would find no room, or wait longer than some seconds."""
+        if self._end is not None:
+            raise self._end
+        reason: Reason | None = None
+        if lane.waiting + rows > self._max_rows:
+            reason = "full"
+        elif lane.ahead and self._wait(lane, rows) > seconds:  # with nobody ahead, trying is how one learns
+            reason = "late"
+        if reason:
+            self._observer.rejected(lane.model, rows, reason)
+            raise Overloaded(BUSY, self._wait(lane, 0))
+
+    def _wait(self, lane: Lane[Any], rows: int) -> float:
+        """Predict in how many seconds some more rows would be done. The other lane has every second turn."""
+        ahead = lane.ahead + rows
+        calls = math.ceil(ahead / FULL)
+        seconds = lane.pace.seconds(ahead, calls)
+        for other in self._turns:
+            if other is not lane:
+                calls_between = min(calls, math.ceil(other.ahead / FULL))
+                seconds += other.pace.seconds(calls_between * FULL, calls_between)
+        return seconds / self._slots
+
+    async def _ask(
+        self, lane: Lane[A], ticket: Ticket, inputs: Inputs, kinds: tuple[str, ...] | None = None
+    ) -> A:
+        """Have rows computed, all of them by one version of the model."""
+        if not len(inputs[0]):
+            raise ValueError("no rows to compute")
+        while True:
+            parts = await self._parts(lane, ticket, inputs, kinds)
+            if len({part.version for part in parts}) == 1:
+                return parts[0] if len(parts) == 1 else lane.joined(parts)
+
+    async def _parts(
+        self, lane: Lane[A], ticket: Ticket, inputs: Inputs, kinds: tuple[str, ...] | None
+    ) -> list[A]:
+        """Wait for the answers to all rows, in order; leaving takes the rows out of the lane."""
+        if self._end is not None:
+            raise self._end
+        loop = asyncio.get_running_loop()
+        ticket.hold(len(inputs[0]))
+        job = Job[A](inputs, kinds, loop.time(), ticket, loop.create_future())
+        lane.put(job)
+        self._wake()
+        timer = loop.call_at(ticket.deadline, job.expire)
+        try:
+            return await job.promise
+        finally:
+            timer.cancel()
+            if job.left:
+                lane.remove(job)
+                self._observer.abandoned(lane.model, job.left, "late" if job.expired else "gone")
+
+    def _wake(self) -> None:
+        """Have one more worker where a slot is free."""
+        if len(self._workers) < self._slots:
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._worker_ended)
+
+    async def _work(self) -> None:
+        """Make calls for as long as rows wait."""
+        while turn := self._next():
+            lane, batch = turn
+            try:
+                await self._run(lane, batch)
+            except BaseException:  # closed, or a fault of our own
+                batch.fail(self._end or NotReady(BROKEN))
+                raise
+        # At once, not when the task is found to have ended: a row that comes in between needs a new worker.
+        self._workers.remove(cast(asyncio.Task[None], asyncio.current_task()))
+
+    def _next(self) -> tuple[Lane[Any], Batch[Any]] | None:
+        """Return the next call of the lane whose turn it is, or of the other one."""
+        now = asyncio.get_running_loop().time()
+        for lane in self._turns:
+            if batch := lane.take(now):
+                self._turns.sort(key=lambda other: other is lane)
+                if any(other.jobs for other in self._turns):
+                    self._wake()
+                return lane, batch
+        return None
+
+    async def _run(self, lane: Lane[A], batch: Batch[A]) -> None:
+        """Make a call and answer its owners."""
+        try:
+            batch.deliver(await self._call(lane, batch))
+        except BadAnswer as error:
+            await self._isolate(lane, batch, error)
+        except Exception as error:
+            batch.fail(error)
+
+    async def _isolate(self, lane: Lane[A], batch: Batch[A], error: BadAnswer) -> None:
+        """Halve a call that went wrong until the one owner whose rows are at fault is alone.
+
+        When both halves go wrong it is not one owner's rows, and all of them fail.
+        """
+        failed = [(batch, error)]
+        while len(failed) == 1 and len(failed[0][0].pieces) > 1:
+            whole, _ = failed.pop()
+            self._observer.isolated(lane.model, whole.rows)
+            for half in whole.halves(asyncio.get_running_loop().time()):
+                try:
+                    half.deliver(await self._call(lane, half))
+                except BadAnswer as again:
+                    failed.append((half, again))
+                except Exception as other:
+                    half.fail(other)
+        for part, reason in failed:
+            part.fail(reason)
+
+    async def _call(self, lane: Lane[A], batch: Batch[A]) -> A:
+        """Make one call, and learn from it how long calls take."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waits = [began - piece.job.since for piece in batch.pieces]
+        self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows, waits)
+        lane.flying += batch.size
+        try:
+            answer = await lane.send(batch)
+        except DeadlineExceeded:
+            lane.pace.learn(batch.size, loop.time() - began)
+            raise
+        finally:
+            lane.flying -= batch.size
+            self._observer.called(lane.model, batch.size, loop.time() - began)
+        lane.pace.learn(batch.size, loop.time() - began)
+        return answer
+
+    async def _send_noise(self, batch: Batch[Generated]) -> Generated:
+        """Have a batch drawn, unless its labels count on names that the models no longer have."""
+        if batch.kinds is not None and (await self._models.info()).classes != batch.kinds:
+            raise NotReady(REPLACED)
+        noise, *labels = batch.inputs()
+        return await self._models.generate(noise, labels[0] if labels else None, deadline=batch.deadline)
+
+    async def _send_cards(self, batch: Batch[Scored]) -> Scored:
+        """Have a batch judged."""
+        (cards,) = batch.inputs()
+        return await self._models.score(cards, deadline=batch.deadline)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        """Notice a worker that failed, which only a fault of the batcher itself can cause."""
+        error = None if worker.cancelled() else worker.exception()
+        if error is None:
+            return
+        log.critical("The batcher failed", exc_info=error)
+        self._stop(NotReady(BROKEN))
+        if self._on_failure:
+            self._on_failure()
+
+    def _stop(self, reason: BackendError) -> None:
+        """Let nothing more in, and tell whoever waits."""
+        self._end = self._end or reason
+        for lane in self._turns:
+            for job in lane.jobs:
+                job.fail(reason)

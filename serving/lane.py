@@ -1,0 +1,277 @@
+"""The rows that wait for one model: whose they are, and which of them the next call takes. Knows no clock."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.backend import DeadlineExceeded
+from serving.contract import BATCH_SIZES
+from serving.observer import Observer
+from serving.pace import Pace
+
+FULL = BATCH_SIZES[-1]
+"""Most rows in one call."""
+
+TOO_LATE = "The models had no time for this request before its deadline. Try again, or ask for fewer cards."
+
+Inputs = tuple[NDArray[Any], ...]  # each with as many rows as the others
+
+
+class Answer(Protocol):
+    """What a model says of some rows."""
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        ...
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return what it says of some of them."""
+        ...
+
+
+A = TypeVar("A", bound=Answer)
+
+
+class Ticket:
+    """Leave to have some rows computed by a deadline: until they are in a call they count as waiting."""
+
+    def __init__(self, lane: "Lane[Any]", rows: int, deadline: float) -> None:
+        self.rows = 0
+        self.deadline = deadline
+        self._lane = lane
+        self.hold(rows)
+
+    def hold(self, rows: int) -> None:
+        """Change how many rows wait."""
+        self._lane.count(rows - self.rows)
+        self.rows = rows
+
+
+@dataclass(eq=False)
+class Job(Generic[A]):
+    """Rows of one owner, and the promise of what the model says of them: parts, in the rows' order."""
+
+    inputs: Inputs
+    kinds: tuple[str, ...] | None  # the names that the labels among the inputs stand for
+    since: float
+    ticket: "Ticket"
+    promise: asyncio.Future[list[A]]
+    taken: int = 0  # rows that are in calls or through them
+    received: int = 0
+    parts: dict[int, A] = field(default_factory=dict)  # by their first row
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return len(self.inputs[0])
+
+    @property
+    def left(self) -> int:
+        """How many rows wait for a call."""
+        return self.rows - self.taken
+
+    @cached_property
+    def form(self) -> object:
+        """What rows must have in common to share a call."""
+        return self.kinds, [(array.dtype, array.shape[1:]) for array in self.inputs]
+
+    def take(self, limit: int) -> "Piece[A]":
+        """Hand out its next rows."""
+        piece = Piece(self, self.taken, min(self.rows, self.taken + limit))
+        self.taken = piece.stop
+        self.ticket.hold(self.ticket.rows - piece.rows)
+        return piece
+
+    def receive(self, piece: "Piece[A]", part: A) -> None:
+        """Take what the model says of a piece; the last one keeps the promise."""
+        self.parts[piece.start] = part
+        self.received += piece.rows
+        if self.received == self.rows and not self.promise.done():
+            self.promise.set_result([self.parts[start] for start in sorted(self.parts)])
+
+    def fail(self, error: Exception) -> None:
+        """Break the promise, unless it is kept or nobody waits for it."""
+        if not self.promise.done():
+            self.promise.set_exception(error)
+
+    def expire(self) -> None:
+        """Break the promise because its time is over."""
+        self.fail(DeadlineExceeded(TOO_LATE))
+
+    @property
+    def expired(self) -> bool:
+        """Whether the promise was broken because its time is over."""
+        ended = self.promise.done() and not self.promise.cancelled()
+        return ended and isinstance(self.promise.exception(), DeadlineExceeded)
+
+    def wanted(self, now: float) -> bool:
+        """Whether somebody still waits; one whose time is over learns it here."""
+        if self.ticket.deadline <= now:
+            self.expire()
+        return not self.promise.done()
+
+
+@dataclass(frozen=True, eq=False)
+class Piece(Generic[A]):
+    """Rows of one job in one call."""
+
+    job: Job[A]
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many they are."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Generic[A]):
+    """The rows of one call, at most FULL, of one form; no two pieces are of the same job."""
+
+    pieces: Sequence[Piece[A]]
+
+    @property
+    def rows(self) -> int:
+        """How many rows somebody asked for."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def size(self) -> int:
+        """How many rows the call has."""
+        return fitting(self.rows)
+
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """The names that the labels stand for."""
+        return self.pieces[0].job.kinds
+
+    @property
+    def deadline(self) -> float:
+        """When the last owner leaves."""
+        return max(piece.job.ticket.deadline for piece in self.pieces)
+
+    def inputs(self) -> Inputs:
+        """Return the call's arrays, filled up by repeating the last row."""
+        columns = zip(*(self.rows_of(piece) for piece in self.pieces), strict=True)
+        return tuple(filled(list(arrays), self.size - self.rows) for arrays in columns)
+
+    def rows_of(self, piece: Piece[A]) -> Inputs:
+        """Return a piece of each of its job's arrays."""
+        return tuple(array[piece.start : piece.stop] for array in piece.job.inputs)
+
+    def deliver(self, answer: A) -> None:
+        """Give each owner its own rows' answers."""
+        start = 0
+        for piece in self.pieces:
+            piece.job.receive(piece, answer.part(start, start + piece.rows))
+            start += piece.rows
+
+    def fail(self, error: Exception) -> None:
+        """Tell every owner that there is no answer."""
+        for piece in self.pieces:
+            piece.job.fail(error)
+
+    def halves(self, now: float) -> "list[Batch[A]]":
+        """Return two batches of half the owners each, without those who left and without empty ones."""
+        middle = (len(self.pieces) + 1) // 2
+        halves = (self.pieces[:middle], self.pieces[middle:])
+        wanted = [[piece for piece in half if piece.job.wanted(now)] for half in halves]
+        return [Batch(pieces) for pieces in wanted if pieces]
+
+
+class Lane(Generic[A]):
+    """First come, first served; a job that does not fit the call goes on with the next one."""
+
+    def __init__(
+        self,
+        model: str,
+        send: Callable[[Batch[A]], Awaitable[A]],
+        joined: Callable[[Sequence[A]], A],
+        observer: Observer,
+    ) -> None:
+        """Take a model's name, how a call is made and how answers are put together, and who hears of it."""
+        self.model = model
+        self.send = send
+        self.joined = joined
+        self.observer = observer
+        self.pace = Pace()
+        self.waiting = 0  # rows let in, of which some may not have come yet
+        self.flying = 0  # rows in calls
+        self.jobs: deque[Job[A]] = deque()
+
+    @property
+    def ahead(self) -> int:
+        """How many rows a newcomer finds before it."""
+        return self.waiting + self.flying
+
+    def count(self, rows: int) -> None:
+        """Count more rows as waiting, or fewer."""
+        self.waiting += rows
+        self.observer.waiting(self.model, self.waiting)
+
+    def put(self, job: Job[A]) -> None:
+        """Let a job wait for its turn."""
+        self.jobs.append(job)
+
+    def remove(self, job: Job[A]) -> None:
+        """Take a job's rows out, as far as they are in no call."""
+        if job in self.jobs:
+            self.jobs.remove(job)
+
+    def take(self, now: float) -> Batch[A] | None:
+        """Return the next call's rows, None if there are none; the gone and the late are passed over."""
+        self.jobs = deque(job for job in self.jobs if job.wanted(now))
+        if not self.jobs:
+            return None
+        alike = self._alike()
+        limit = worthwhile(sum(job.left for job in alike), self.pace)
+        pieces: list[Piece[A]] = []
+        for job in alike:
+            if limit > 0:
+                pieces.append(job.take(limit))
+                limit -= pieces[-1].rows
+        while self.jobs and not self.jobs[0].left:
+            self.jobs.popleft()
+        return Batch(pieces)
+
+    def _alike(self) -> list[Job[A]]:
+        """Return the first jobs that can share a call; each has a row at least."""
+        alike: list[Job[A]] = []
+        for job in islice(self.jobs, FULL):
+            if job.form != self.jobs[0].form:
+                break
+            alike.append(job)
+        return alike
+
+
+def fitting(rows: int) -> int:
+    """Return the smallest batch size for some rows, at most FULL."""
+    return next(size for size in BATCH_SIZES if size >= rows)
+
+
+def worthwhile(waiting: int, pace: Pace) -> int:
+    """Return how many of the waiting rows the next call takes.
+
+    It takes all that it can, unless filling up a batch size takes longer than a second call for the rest.
+    """
+    rows = min(waiting, FULL)
+    below = max(size for size in BATCH_SIZES if size <= rows)
+    padded = pace.seconds(fitting(rows))
+    apart = pace.seconds(below) + pace.seconds(fitting(max(1, rows - below)))
+    return below if apart < padded else rows
+
+
+def filled(arrays: list[NDArray[Any]], padding: int) -> NDArray[Any]:
+    """Put arrays one after the other and repeat the last row; one that needs nothing is not copied."""
+    if len(arrays) == 1 and not padding:
+        return arrays[0]
+    return np.concatenate([*arrays, *[arrays[-1][-1:]] * padding])

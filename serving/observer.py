@@ -1,0 +1,34 @@
+"""What the batcher tells of its work, for whoever counts it."""
+
+from typing import Literal
+
+Reason = Literal["full", "late"]
+"""Why a request was not let in: no room in the queue, or none before its deadline."""
+
+Loss = Literal["gone", "late"]
+"""Why rows that were let in were not computed: their client left, or their deadline passed."""
+
+
+class Observer:
+    """Hears what happens, and here makes nothing of it; `model` is a name of contract.MODELS.
+
+    Every method is called on the event loop and must be quick. One that raises stops the batcher.
+    """
+
+    def waiting(self, model: str, rows: int) -> None:
+        """Tell how many rows are let in and not yet in a call, whenever that changes."""
+
+    def dispatched(self, model: str, rows: int, padding: int, waits: list[float]) -> None:
+        """Tell of a call that begins: its rows, those added to fill it, and each owner's wait in seconds."""
+
+    def called(self, model: str, rows: int, seconds: float) -> None:
+        """Tell of a call that ended, well or not: its rows with padding, and how long it took."""
+
+    def rejected(self, model: str, rows: int, reason: Reason) -> None:
+        """Tell of a request that was not let in."""
+
+    def abandoned(self, model: str, rows: int, loss: Loss) -> None:
+        """Tell of rows that were let in and will not be computed."""
+
+    def isolated(self, model: str, rows: int) -> None:
+        """Tell of a call that failed and is tried again in halves."""

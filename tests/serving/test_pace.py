@@ -1,0 +1,42 @@
+"""The fit of seconds a call: right where calls are regular, sane where they are not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.contract import BATCH_SIZES
+from serving.pace import Pace
+
+SECONDS = st.floats(0, 10)
+
+
+def learnt(calls: list[tuple[int, float]]) -> Pace:
+    pace = Pace()
+    for rows, seconds in calls:
+        pace.learn(rows, seconds)
+    return pace
+
+
+@given(st.lists(st.sampled_from(BATCH_SIZES), min_size=2, max_size=40), SECONDS, SECONDS)
+def test_regular_calls_are_predicted(sizes, a_call, a_row):
+    pace = learnt([(rows, a_call + a_row * rows) for rows in [1, 16, *sizes]])
+    for rows in BATCH_SIZES:
+        assert pace.seconds(rows) == pytest.approx(a_call + a_row * rows, rel=1e-3, abs=1e-3)
+    assert pace.seconds(48, calls=3) == pytest.approx(3 * a_call + 48 * a_row, rel=1e-3, abs=1e-3)
+
+
+@given(st.lists(st.tuples(st.sampled_from(BATCH_SIZES), SECONDS), max_size=40))
+def test_no_prediction_is_negative_or_falls_with_rows(calls):
+    pace = learnt(calls)
+    predicted = [pace.seconds(rows) for rows in range(1, 65)]
+    assert predicted == sorted(predicted)
+    assert predicted[0] >= 0
+
+
+def test_old_calls_fade():
+    pace = learnt([(1, 10.0)] * 5 + [(1, 0.01)] * 100)
+    assert pace.seconds(1) == pytest.approx(0.01, abs=0.01)
+
+
+def test_before_the_first_call_nothing_is_predicted():
+    assert Pace().seconds(16) == 0
