@@ -157,9 +157,7 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, help="of the first card, 0 to 4294967295; without one it is drawn"
     )
     parser.add_argument("--label", metavar="KIND", help="the kind of all cards, one that `ready` lists")
-    parser.add_argument(
-        "--truncation", type=float, default=1.0, help="above 0, to 2: below 1 more typical; 1"
-    )
+    parser.add_argument("--truncation", type=float, help="above 0, to 2: below 1 more typical; 1")
     parser.add_argument("--format", choices=sorted(set(FORMATS.values())), help="png, or by the name of OUT")
     parser.add_argument("--quality", type=int, help="1 to 100, of jpeg and webp")
     output_options(parser, "folder for card-SEED.png, or a file for one card, or - for stdout; .")
@@ -184,7 +182,7 @@ def generate(options: argparse.Namespace) -> None:
         format: Format = options.format or named or "png"
         seed: int = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         folder = None if named or options.out == PIPE else Path(options.out)
-        names = [file_name((seed + i) % SEEDS, format) for i in range(options.n)]
+        names = [file_name("card", (seed + i) % SEEDS, format) for i in range(options.n)]
         paths = [folder / name for name in names] if folder else [Path(options.out)]
         if options.out != PIPE and not options.force:
             refuse_to_overwrite(paths)

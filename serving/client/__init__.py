@@ -1,6 +1,6 @@
 """Holofoil's Python client: Holofoil waits, AsyncHolofoil is awaited. Needs holofoil[client]."""
 
-from serving.client.card import Card
+from serving.client.card import Card, ImageFile
 from serving.client.clients import AsyncHolofoil, Holofoil
 from serving.client.errors import (
     BadImage,
@@ -25,6 +25,7 @@ __all__ = [
     "Failed",
     "Holofoil",
     "HolofoilError",
+    "ImageFile",
     "NotAllowed",
     "RateLimited",
     "Refused",

@@ -6,13 +6,16 @@ import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from serving.bodies import Drawing, Fault, Judgement, Readiness, ScoredCard
 from serving.cards import Format
-from serving.client.card import Card
+from serving.client.card import Card, ImageFile, file_name
 from serving.client.errors import BadImage, Refused, UnexpectedAnswer, refusal
 from serving.client.message import Call, Reply
 from serving.client.patience import retry_after
@@ -21,59 +24,137 @@ from serving.contract import MAX_ROWS
 from serving.noise import SEEDS
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+NoiseRows = NDArray[Any] | Sequence[Sequence[float]] | Sequence[float]
+"""(n, noise_size) numbers, or (noise_size,) for one card."""
+
+MORE_THAN_ANY = 2**31
+"""Cards in one request, where it must not be split."""
 
 
 def generate(
-    n: int = 1,
+    n: int | None = None,
     seed: int | None = None,
     label: str | None = None,
-    truncation: float = 1.0,
+    truncation: float | None = None,
     *,
     format: Format = "png",
     quality: int | None = None,
+    noise: NoiseRows | None = None,
 ) -> list[Call[list[Card]]]:
-    """Draw n cards; card i is drawn from (seed + i) mod 2**32, however many requests that takes.
+    """Draw n cards, any number; card i is drawn from (seed + i) mod 2**32.
 
     Without a seed one is drawn here, so that every request can be repeated. Truncation, above 0 to 2,
-    scales the noise. Quality, 1 to 100, is for jpeg and webp. Raises HolofoilError.
+    scales the noise. Quality, 1 to 100, is for jpeg and webp. Noise, (n, noise_size), is there in place of
+    n, seed and truncation. Raises HolofoilError; ValueError where it is there beside them.
     """
-    first = secrets.randbelow(SEEDS) if seed is None else seed
-    fixed = {
-        "label": label,
-        "truncation": truncation,
-        "output_format": format,
-        "output_compression": quality,
-    }
-    # What breaks a rule is sent all the same: the gateway knows the rules and says what to do.
-    starts = range(0, n, MAX_ROWS) if n > MAX_ROWS else [0]
+    how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
-        Call(
-            drawn,
-            "POST",
-            "/generate",
-            json={
-                "n": min(n - start, MAX_ROWS),
-                "seed": (first + start) % SEEDS if start else first,
-                **{name: value for name, value in fixed.items() if value is not None},
-            },
+        Call(partial(drawn, MAX_ROWS * index), "POST", "/generate", json={**which, **how})
+        for index, which in enumerate(portions(n, seed, truncation, noise))
+    ]
+
+
+def drawn(start: int, reply: Reply) -> list[Card]:
+    """Read the answer of POST /generate about the cards from start on."""
+    drawing = read(Drawing, reply)
+    return [
+        Card(
+            bytes=base64.b64decode(card.b64_json),
+            name=file_name(
+                "card",
+                start + card.index if card.seed is None else card.seed,
+                card.media_type.removeprefix("image/"),
+            ),
+            version=drawing.model.version,
+            seed=card.seed,
+            label=card.label,
         )
+        for card in drawing.data
+    ]
+
+
+def card(
+    seed: int,
+    label: str | None = None,
+    truncation: float | None = None,
+    *,
+    format: Format = "png",
+    quality: int | None = None,
+) -> Call[Card]:
+    """Fetch the card of a seed; one that was fetched before is only sent again if the models are others now.
+
+    Raises HolofoilError.
+    """
+    query = given(seed=seed, label=label, truncation=truncation, format=format, quality=quality)
+    name = file_name("card", seed, format)
+    return Call(partial(fetched, name, seed), "GET", "/generate", query=query, accept=f"image/{format}")
+
+
+def fetched(name: str, seed: int, reply: Reply) -> Card:
+    """Read the answer of GET /generate."""
+    file = image_file(name, reply)
+    label = reply.headers.get("x-label")
+    return Card(file.bytes, name, file.version, seed, None if label is None else unquote(label))
+
+
+def sheet(
+    n: int | None = None,
+    seed: int | None = None,
+    label: str | None = None,
+    truncation: float | None = None,
+    *,
+    format: Format = "png",
+    quality: int | None = None,
+    noise: NoiseRows | None = None,
+) -> Call[ImageFile]:
+    """Draw up to 16 cards, which `generate` would draw too, onto one contact sheet. Raises as it does."""
+    how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
+    which = portions(n, seed, truncation, noise, MORE_THAN_ANY)[0]
+    return Call(
+        partial(image_file, file_name("sheet", which.get("seed", 0), format)),
+        "POST",
+        "/generate",
+        json={**which, **how, "layout": "sheet"},
+        accept=f"image/{format}",
+    )
+
+
+def image_file(name: str, reply: Reply) -> ImageFile:
+    """Read an answer that is a picture; raises Refused or UnexpectedAnswer."""
+    success(reply)
+    if not reply.media_type.startswith("image/"):
+        raise unexpected(reply, "picture")
+    return ImageFile(reply.body, name, reply.headers.get("x-model-version", ""))
+
+
+def portions(
+    n: int | None,
+    seed: int | None,
+    truncation: float | None,
+    noise: NoiseRows | None,
+    most: int = MAX_ROWS,
+) -> list[dict[str, Any]]:
+    """Say which cards each request is to draw. What breaks a rule is sent: the gateway says what to do."""
+    if noise is not None:
+        if (n, seed, truncation) != (None, None, None):
+            raise ValueError("Noise says how many cards from what: leave out n, seed and truncation.")
+        # The shortest decimals that are still these float32.
+        rows = [[float(str(value)) for value in row] for row in np.atleast_2d(np.asarray(noise, np.float32))]
+        return [{"noise": rows[start : start + most]} for start in range(0, len(rows), most)]
+    first = secrets.randbelow(SEEDS) if seed is None else seed
+    asked = 1 if n is None else n
+    starts = range(0, asked, most) if asked > most else [0]
+    return [
+        {"n": min(asked - start, most), "seed": (first + start) % SEEDS if start else first}
         for start in starts
     ]
 
 
-def drawn(reply: Reply) -> list[Card]:
-    """Read the answer of /generate."""
-    drawing = read(Drawing, reply)
-    return [
-        Card(
-            base64.b64decode(card.b64_json),
-            card.media_type.removeprefix("image/"),
-            card.seed,
-            card.label,
-            drawing.model.version,
-        )
-        for card in drawing.data
-    ]
+def given(**fields: T | None) -> dict[str, T]:
+    """Leave out what was not given, for the gateway to choose."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[ScoredCard]]]:
@@ -126,12 +207,22 @@ def ready(wait: bool = False) -> Call[Readiness]:
 
 def read(model: type[M], reply: Reply) -> M:
     """Read an answer as JSON of a known form; raises Refused or UnexpectedAnswer."""
-    if reply.status != 200:
-        raise refusal(reply, retry_after(reply))
+    success(reply)
     try:
         return model.model_validate_json(reply.body)
     except ValidationError:
-        raise UnexpectedAnswer(
-            f"The address answered {reply.media_type} that is no {model.__name__}. "
-            "Is this a Holofoil gateway's address, and is it as new as this client?"
-        ) from None
+        raise unexpected(reply, model.__name__) from None
+
+
+def success(reply: Reply) -> None:
+    """Raise Refused or UnexpectedAnswer for an answer that is no success."""
+    if reply.status != 200:
+        raise refusal(reply, retry_after(reply))
+
+
+def unexpected(reply: Reply, wanted: str) -> UnexpectedAnswer:
+    """Say that an answer is of another form, without repeating it."""
+    return UnexpectedAnswer(
+        f"The address answered {reply.media_type} that is no {wanted}. "
+        "Is this a Holofoil gateway's address, and is it as new as this client?"
+    )

@@ -1,4 +1,4 @@
-"""A generated card as the client hands it out."""
+"""Generated pictures as the client hands them out: image files, and what draws them again."""
 
 import io
 from dataclasses import dataclass, field
@@ -7,38 +7,28 @@ from pathlib import Path
 
 from PIL import Image
 
-from serving.cards import UPLOAD_FORMATS
-
-File = bytes  # in the class below, bytes is the card's own
-
 EXTENSIONS = {"jpeg": "jpg"}
 """Where a format's files end otherwise than in its name."""
 
+File = bytes  # in the class below, bytes is the picture's own
+
 
 @dataclass(frozen=True)
-class Card:
-    """One drawn card: an image file and what draws it again."""
+class ImageFile:
+    """A picture as it came."""
 
     bytes: File = field(repr=False)
-    """The image file as it came."""
-    format: str
-    """png, jpeg or webp."""
-    seed: int
-    label: str | None
+    name: str
+    """A file name that tells the seed, such as card-42.png."""
     version: str
     """Of the generator that drew it."""
 
     @property
     def image(self) -> Image.Image:
-        """The card as a Pillow image, decoded anew each time."""
-        image = Image.open(io.BytesIO(self.bytes), formats=UPLOAD_FORMATS)
+        """The picture for Pillow, decoded anew each time; of several frames the first is decoded."""
+        image = Image.open(io.BytesIO(self.bytes), formats=("PNG", "JPEG", "WEBP", "GIF"))
         image.load()
         return image
-
-    @property
-    def name(self) -> str:
-        """A file name that tells the seed: card-42.png."""
-        return file_name(self.seed, self.format)
 
     def save(self, to: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write the file and return its path; a folder gets it under `name`.
@@ -52,6 +42,16 @@ class Card:
         return path
 
 
-def file_name(seed: int, format: str) -> str:
-    """Name a card's file by its seed."""
-    return f"card-{seed}.{EXTENSIONS.get(format, format)}"
+@dataclass(frozen=True)
+class Card(ImageFile):
+    """One drawn card. The same seed, label, truncation and version draw it again."""
+
+    seed: int | None
+    """None for a card from noise of one's own."""
+    label: str | None
+    """Its kind; None from models that know no kinds."""
+
+
+def file_name(what: str, mark: int, format: str) -> str:
+    """Name a file by a seed, as the gateway does: card-42.png."""
+    return f"{what}-{mark}.{EXTENSIONS.get(format, format)}"

@@ -194,6 +194,8 @@ class Holofoil(Client):
             return self.unreachable(error, attempt.seconds)
 
     generate = many(calls.generate)
+    card = one(calls.card)
+    sheet = one(calls.sheet)
     score = many(calls.score)
     ready = one(calls.ready)
 
@@ -283,5 +285,7 @@ class AsyncHolofoil(Client):
             return self.unreachable(error, attempt.seconds)
 
     generate = awaited_many(calls.generate)
+    card = awaited_one(calls.card)
+    sheet = awaited_one(calls.sheet)
     score = awaited_many(calls.score)
     ready = awaited_one(calls.ready)

@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.backend import BadAnswer, DeadlineExceeded, NotReady
-from serving.bodies import GenerateBody
+from serving.bodies import CardQuery, GenerateBody
 from serving.cards import decode
 from serving.client import (
     AsyncHolofoil,
@@ -37,7 +38,7 @@ from serving.client import (
 from serving.client.message import Call, Reply
 from serving.client.patience import Attempt, Patience, Pause, persist, retry_after
 from serving.client.upload import MAX_BYTES, Upload, batches
-from serving.noise import SEEDS
+from serving.noise import SEEDS, draw
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -50,7 +51,7 @@ NO_IMAGE = b"this is no image"
 
 @pytest.fixture(scope="module")
 def url():
-    with live(FakeBackend(classes=("elves", "gob lins é"))) as url:
+    with live(FakeBackend(classes=("elves", "orcs"))) as url:
         yield url
 
 
@@ -65,7 +66,7 @@ def client(url):
 
 def test_cards_come_as_pictures_with_what_draws_them_again(client):
     (card,) = client.generate(seed=7, label="elves", truncation=0.5, format="webp", quality=80)
-    assert (card.seed, card.label, card.format, card.name) == (7, "elves", "webp", "card-7.webp")
+    assert (card.seed, card.label, card.name) == (7, "elves", "card-7.webp")
     assert card.version == FakeBackend().model.version
     assert (card.image.format, card.image.mode, card.image.size) == ("WEBP", "RGB", (50, 70))
     assert np.array_equal(np.asarray(card.image), decode(card.bytes).card)
@@ -85,10 +86,12 @@ def test_without_a_seed_cards_form_one_series_and_another_each_time(client):
     assert client.generate()[0].seed != client.generate()[0].seed
 
 
-def test_every_field_of_the_request_can_be_given(url):
-    call = calls.generate(2, 3, "elves", 0.5, format="jpeg", quality=5)[0]
-    assert set(call.json or {}) == set(GenerateBody.model_fields)
-    assert GenerateBody.model_validate(call.json)
+def test_every_field_of_a_request_can_be_given():
+    seeded = calls.sheet(2, 3, "elves", 0.5, format="jpeg", quality=5).json or {}
+    noise = calls.sheet(noise=[0.0] * 12).json or {}
+    assert {*seeded, *noise} == set(GenerateBody.model_fields)
+    assert GenerateBody.model_validate(seeded)
+    assert set(calls.card(3, "elves", 0.5, format="jpeg", quality=5).query) == set(CardQuery.model_fields)
 
 
 def test_a_card_is_saved_under_its_name_or_another_and_not_over_a_file(client, tmp_path):
@@ -98,6 +101,63 @@ def test_a_card_is_saved_under_its_name_or_another_and_not_over_a_file(client, t
     with pytest.raises(FileExistsError):
         card.save(tmp_path, overwrite=False)
     assert "bytes" not in repr(card)
+
+
+def test_noise_of_ones_own_is_drawn_in_any_number(client):
+    noise = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
+    cards = client.generate(noise=noise, label="elves")
+    assert [card.name for card in cards] == [f"card-{i}.png" for i in range(20)]
+    assert {card.seed for card in cards} == {None}
+    (alone,) = client.generate(noise=list(noise[17]), label="elves")
+    assert alone.bytes == cards[17].bytes != cards[16].bytes
+    (seeded,) = client.generate(seed=3, label="elves")
+    assert client.generate(noise=draw(3, 1, 12), label="elves")[0].bytes == seeded.bytes
+    with pytest.raises(ValueError, match="leave out n, seed and truncation"):
+        client.generate(seed=1, noise=noise)
+
+
+def test_a_contact_sheet_is_one_picture(client):
+    sheet = client.sheet(9, seed=4, label="elves", format="jpeg", quality=50)
+    assert sheet.name == "sheet-4.jpg"
+    assert sheet.image.format == "JPEG"
+    assert sheet.image.width > 3 * 50
+    assert client.sheet(noise=np.zeros((2, 12)), label="orcs").name == "sheet-0.png"
+    with pytest.raises(BadRequest, match="less than or equal to 16"):
+        client.sheet(17)
+
+
+class CountingBackend(FakeBackend):
+    """Counts what it draws, and how many requests it has in hand at once."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=("elves", "gob lins é"))
+        self.drawn = self.now = self.most = 0
+
+    async def generate(self, noise, labels=None):
+        self.drawn += len(noise)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.05)
+        self.now -= 1
+        return await super().generate(noise, labels)
+
+
+async def test_a_card_that_was_fetched_is_drawn_again_only_by_other_models():
+    backend = CountingBackend()
+    with live(backend) as url:
+        with Holofoil(url) as client:
+            card = client.card(7, "gob lins é", 0.5, format="webp", quality=50)
+            assert [card] == client.generate(seed=7, label="gob lins é", truncation=0.5, format="webp", quality=50)
+            drawn = backend.drawn
+            assert client.card(7, "gob lins é", 0.5, format="webp", quality=50) == card
+            assert backend.drawn == drawn
+            assert client.card(8).seed == 8
+            backend.model = replace(backend.model, version="20270101000000")
+            assert client.card(8).version == "20270101000000"
+            assert backend.drawn == drawn + 2
+        async with AsyncHolofoil(url) as client:
+            assert [await client.card(8), await client.card(8)] == 2 * [await client.card(8)]
+            assert backend.drawn == drawn + 3
 
 
 # --- judging
@@ -176,28 +236,13 @@ async def test_the_async_client_gives_what_the_other_gives(url, client):
 
 def test_both_clients_have_the_same_methods_and_describe_them():
     names = [name for name in vars(Holofoil) if inspect.isfunction(vars(calls).get(name))]
-    assert {"generate", "score", "ready"} <= set(names)
+    assert {"generate", "card", "sheet", "score", "ready"} <= set(names)
     for name in names:
         described = inspect.signature(getattr(Holofoil, name))
         assert described == inspect.signature(getattr(AsyncHolofoil, name))
         assert list(described.parameters) == ["self", *inspect.signature(getattr(calls, name)).parameters]
         assert "HolofoilError" in (inspect.getdoc(getattr(Holofoil, name)) or "")
     assert inspect.signature(Holofoil.generate).return_annotation == list[Card]
-
-
-class CountingBackend(FakeBackend):
-    """Counts the requests that it has in hand at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.most = 0
-
-    async def generate(self, noise, labels=None):
-        self.now += 1
-        self.most = max(self.most, self.now)
-        await asyncio.sleep(0.05)
-        self.now -= 1
-        return await super().generate(noise, labels)
 
 
 async def test_no_more_requests_are_under_way_than_were_allowed():
