@@ -1,4 +1,4 @@
-"""Starts uvicorn as it must be started, and says where to look; makes API keys."""
+"""Starts uvicorn as it must be started, and says where to look; or runs a command instead."""
 
 import argparse
 import difflib
@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from serving import keys, logs
+from serving import keys, logs, shell
 from serving.app import create_app
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -39,20 +39,9 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve, or do what the arguments name instead; return the exit code."""
-    given = parser().parse_args(arguments)
-    return make_key(given.name, given.rights) if given.command == "key" else serve()
-
-
-def make_key(name: str, rights: Sequence[keys.Right]) -> int:
-    """Print what to store of a new key on stdout, and the key, which is given away, on stderr."""
-    try:
-        secret, key = keys.make(name, rights)
-    except ValueError as error:
-        return fail(2, str(error))
-    sys.stderr.write(f"The key of {name}, shown only now: {secret}\n")
-    sys.stdout.write(f"{key}\n")
-    return 0
+    """Serve, or run the command that is named; return the exit code."""
+    options = parser().parse_args(arguments)
+    return shell.run(options.command, options) if options.command else serve()
 
 
 def serve() -> int:
@@ -116,22 +105,19 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Explain the settings; serving has no options, since the environment is the one way to set things."""
+    """Explain the commands and the settings, which have no options: the environment is their one way."""
     lines = [
         f"  {PREFIX}{name.upper()}: {field.description} Default: {field.default}"
         for name, field in Settings.model_fields.items()
     ]
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="holofoil-gateway",
-        description="Serve cards over HTTP.",
+        description="Serve cards over HTTP, or ask a gateway that does.",
         epilog="\n".join(["settings, from the environment:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", title="commands, instead of serving")
-    key = commands.add_parser("key", help="make an API key, and its line for HOLOFOIL_KEYS_FILE")
-    key.add_argument("name", help="whose key it is, for logs and limits")
-    key.add_argument("--rights", nargs="+", choices=keys.RIGHTS, default=["generate", "score"])
-    return parser
+    shell.add_commands(made)
+    return made
 
 
 def loopback(host: str) -> bool:
@@ -156,7 +142,7 @@ def in_words(error: ValidationError) -> str:
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
     """Find HOLOFOIL_* variables that are nearly a setting and would otherwise be passed over in silence."""
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [*shell.VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
     return [
         name
         for name in sorted(environment)

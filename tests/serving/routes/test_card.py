@@ -21,9 +21,9 @@ class CountingBackend(FakeBackend):
 
     calls = 0
 
-    async def generate(self, noise, labels=None):
+    async def generate(self, noise, labels=None, *, deadline=None):
         self.calls += 1
-        return await super().generate(noise, labels)
+        return await super().generate(noise, labels, deadline=deadline)
 
 
 def test_the_card_is_the_one_that_post_draws(client):
