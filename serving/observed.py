@@ -1,42 +1,26 @@
-"""The models as the gateway sees them: how long they take, for how many cards, and which version answers."""
+"""What the batcher tells, noted in the timings of the request that it is about."""
 
 from collections.abc import Callable
 
 from serving import timings
-from serving.backend import Backend, Cards, Generated, Labels, ModelInfo, Noise, Scored
+from serving.backend import ModelInfo
+from serving.observer import Observer
 
 
-class ObservedBackend:
-    """A backend that notes in the current request's timings what is asked of it."""
+class Stages(Observer):
+    """Counts a request's cards, and how long they waited for the models and were worked on."""
 
-    def __init__(self, backend: Backend, answering: Callable[[ModelInfo], None]) -> None:
-        """Take the backend, and whom to tell when other models answer than before."""
-        self._backend = backend
+    def __init__(self, answering: Callable[[ModelInfo], None]) -> None:
+        """Take whom to tell when other models answer than before."""
         self._answering = answering
-        self._info: ModelInfo | None = None
 
-    async def info(self) -> ModelInfo:
-        """Describe the models."""
-        info = await self._backend.info()
-        if info is not self._info:
-            self._info = info
-            self._answering(info)
-        return info
+    def described(self, info: ModelInfo) -> None:
+        """Tell which models answer."""
+        self._answering(info)
 
-    async def generate(
-        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
-    ) -> Generated:
-        """Draw one card for each row of noise."""
-        timings.current().cards += len(noise)
-        with timings.stage("infer"):
-            return await self._backend.generate(noise, labels, deadline=deadline)
-
-    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
-        """Judge each card."""
-        timings.current().cards += len(cards)
-        with timings.stage("infer"):
-            return await self._backend.score(cards, deadline=deadline)
-
-    async def close(self) -> None:
-        """Close the backend."""
-        await self._backend.close()
+    def answered(self, model: str, rows: int, queued: float, inferred: float) -> None:
+        """Note both stages of some rows, which end now."""
+        current = timings.current()
+        current.cards += rows
+        current.passed("queue", queued, before=inferred)
+        current.passed("infer", inferred)

@@ -140,7 +140,7 @@ def test_nothing_is_drawn_for_a_refused_request():
     class Counting(FakeBackend):
         drawn = 0
 
-        async def generate(self, noise, labels=None):
+        async def generate(self, noise, labels=None, *, deadline=None):
             self.drawn += len(noise)
             return await super().generate(noise, labels)
 

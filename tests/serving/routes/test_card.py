@@ -21,7 +21,7 @@ class CountingBackend(FakeBackend):
 
     calls = 0
 
-    async def generate(self, noise, labels=None):
+    async def generate(self, noise, labels=None, *, deadline=None):
         self.calls += 1
         return await super().generate(noise, labels)
 
