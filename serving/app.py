@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
 from serving.backend import Backend, BackendError
+from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
@@ -26,7 +27,6 @@ from serving.life import LastAnswers, Life
 from serving.limits import BodyGuard
 from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
-from serving.observed import Stages
 from serving.openapi import Holofoil
 from serving.patience import Patience
 from serving.rates import Memory, Rates, RedisStore
@@ -56,6 +56,7 @@ def create_app(
     chosen = settings or Settings()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
     metrics = Metrics()
+    batch_metrics = BatchMetrics(metrics)
     life = Life()
     provider = tracer_provider or tracing.provider_for(os.environ)
     tracer = provider.get_tracer(__name__) if provider else None
@@ -68,7 +69,7 @@ def create_app(
             deadline=chosen.deadline,
             max_rows=chosen.max_rows,
             slots=chosen.slots if chosen.tfserving else 1,
-            observer=Stages(metrics.answering),
+            observer=batch_metrics,
             on_failure=life.fail,
         )
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))

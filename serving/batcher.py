@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, Protocol, cast
 
+from serving import tracing
 from serving.backend import (
     Backend,
     BackendError,
@@ -298,7 +299,8 @@ class Batcher:
         self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows, waits)
         lane.flying += batch.size
         try:
-            answer = await lane.send(batch)
+            with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
+                answer = await lane.send(batch)
         except DeadlineExceeded:
             lane.pace.learn(batch.size, loop.time() - began)
             raise

@@ -11,10 +11,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from serving import timings
 from serving.backend import DeadlineExceeded
 from serving.contract import BATCH_SIZES
 from serving.observer import Observer
 from serving.pace import Pace
+from serving.timings import Timings
 
 FULL = BATCH_SIZES[-1]
 """Most rows in one call."""
@@ -64,6 +66,7 @@ class Job(Generic[A]):
     since: float
     ticket: "Ticket"
     promise: asyncio.Future[list[A]]
+    timings: Timings = field(default_factory=timings.current)  # of the request that the owner answers
     began: float | None = None  # when its first rows went into a call
     taken: int = 0  # rows that are in calls or through them
     received: int = 0

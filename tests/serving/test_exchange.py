@@ -73,7 +73,7 @@ def test_a_request_is_told_by_its_route_with_bytes_cards_and_stages(client, ear)
     told = ear.next()
     assert (told.method, told.route, told.status, told.client) == ("POST", "/generate", 200, "127.0.0.1")
     assert (told.received, told.sent, told.timings.cards) == (len(sent), len(answer.content), 3)
-    assert {"infer", "encode"} <= set(told.timings.seconds)
+    assert {"queue", "infer", "encode"} <= set(told.timings.seconds)
     assert sum(told.timings.seconds.values()) < told.seconds
     client.post("/score", files=[("files", ("a.png", CARD)), ("files", ("b.png", CARD))])
     told = ear.next()
