@@ -60,7 +60,7 @@ async def test_calls_are_counted_with_their_rows_their_padding_and_why_they_were
     assert of(metrics, "dispatch_total", reason="free") == 1
     assert of(metrics, "dispatch_total", reason="full") == 2
     assert of(metrics, "infer_seconds_count") == 3
-    assert of(metrics, "infer_seconds_sum") >= 0.01
+    assert (of(metrics, "infer_seconds_sum") or 0) >= 0.01
     assert of(metrics, "queue_rows") == 0
 
 
