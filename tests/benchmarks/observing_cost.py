@@ -3,8 +3,9 @@
     python -m tests.benchmarks.observing_cost [--rounds N] [--requests N]
 
 POST /generate for one card, on a backend that paints it at once. Requests go into the application without
-a socket, a server or a client, all of which would make the share look smaller. The variants take turns;
-a variant's share is the median of its ratios to the bare one beside it.
+a socket, a server or a client, all of which would make the share look smaller. The variants take turns at
+every request, in random order; a ratio is a variant's processor time by the bare one's, the median over
+rounds.
 """
 
 import argparse
@@ -96,11 +97,9 @@ async def compare(format: str, rounds: int, requests: int) -> float:
     async with contextlib.AsyncExitStack() as stack:
         for app in apps.values():
             await stack.enter_async_context(app.router.lifespan_context(app))
-        for app in apps.values():
-            await spend(app, format, requests)  # warm
-        for _ in range(rounds):
-            for name, app in random.sample(list(apps.items()), len(apps)):
-                seconds[name].append(await spend(app, format, requests))
+        for spent_seconds in [await spend(apps, format, requests) for _ in range(rounds + 1)][1:]:
+            for name, spent in spent_seconds.items():
+                seconds[name].append(spent)
     print(f"{format:<16}{'µs a request':>14}{'ratio':>8}{'lowest':>8}{'highest':>9}")
     for name, spent in seconds.items():
         ratios = [mine / its for mine, its in zip(spent, seconds["bare"], strict=True)]
@@ -113,12 +112,15 @@ async def compare(format: str, rounds: int, requests: int) -> float:
     )
 
 
-async def spend(app: FastAPI, format: str, requests: int) -> float:
-    """Return the processor's seconds of one request, this process's threads included."""
-    began = time.process_time()
+async def spend(apps: dict[str, FastAPI], format: str, requests: int) -> dict[str, float]:
+    """Return the processor's seconds of a request to each, this process's threads included."""
+    seconds = dict.fromkeys(apps, 0.0)
     for _ in range(requests):
-        await ask(app, BODIES[format], f"image/{format}")
-    return (time.process_time() - began) / requests
+        for name in random.sample(list(apps), len(apps)):
+            began = time.process_time()
+            await ask(apps[name], BODIES[format], f"image/{format}")
+            seconds[name] += time.process_time() - began
+    return {name: spent / requests for name, spent in seconds.items()}
 
 
 async def ask(app: FastAPI, body: bytes, accept: str) -> None:
@@ -145,13 +147,18 @@ async def ask(app: FastAPI, body: bytes, accept: str) -> None:
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+        if messages:
+            return messages.pop()
+        return await asyncio.get_running_loop().create_future()  # the client stays
+
+    statuses: list[int] = []
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            assert message["status"] == 200
+            statuses.append(message["status"])
 
     await app(scope, receive, send)
+    assert statuses == [200]
 
 
 if __name__ == "__main__":
