@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers format descriptors lock clean
+.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-observing format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and
 
 bench-batching: .venv/.dev ## what the batcher costs one client and gives to 64 at once
 	.venv/bin/python -m tests.benchmarks.batching
+
+bench-observing: .venv/.dev ## what log, metrics, Server-Timing and traces cost a request
+	.venv/bin/python -m tests.benchmarks.observing_cost
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers

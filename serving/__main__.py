@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,6 +20,7 @@ from pydantic import ValidationError
 
 from serving import keys, logs, shell
 from serving.app import create_app
+from serving.life import Life
 from serving.metrics import Metrics
 from serving.settings import Settings
 
@@ -28,7 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """A server that says where it listens once it accepts."""
+    """A server that says where it listens once it accepts, and that it will end before it ends."""
+
+    def __init__(self, config: uvicorn.Config, life: Life, drain_delay: float) -> None:
+        """Take the seconds between the first SIGTERM and the end of listening."""
+        super().__init__(config)
+        self.life = life
+        self.drain_delay = drain_delay
+        self.asked_to_end: float | None = None  # when
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print one line."""
@@ -36,6 +46,19 @@ class Server(uvicorn.Server):
         if self.started and sockets:
             sys.stdout.write(f"Holofoil: {url(sockets[0])}\n")
             sys.stdout.flush()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End at once, but after the first SIGTERM serve on until balancers have seen that it comes."""
+        if sig == signal.SIGTERM and self.asked_to_end is None:
+            self.asked_to_end = time.monotonic()
+            self.life.draining = True
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether it is time to stop listening."""
+        due = self.asked_to_end is not None and time.monotonic() - self.asked_to_end >= self.drain_delay
+        return await super().on_tick(counter) or due or self.life.failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve() -> int:
-    """Serve until a signal comes; return 2 for a wrong setting, 1 for an address that cannot be had."""
+    """Serve until a signal comes.
+
+    Returns 2 for a wrong setting, 1 for an address that cannot be had and where the gateway itself failed.
+    """
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
     try:
         settings = Settings()
@@ -81,10 +107,10 @@ def serve() -> int:
         )
     with scrapes:
         try:
-            Server(configure(app, settings)).run(sockets=[listener])
+            Server(configure(app, settings), app.state.life, settings.drain_delay).run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
             return 128 + signal.SIGINT
-    return 0
+    return 1 if app.state.life.failed else 0
 
 
 def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -17,17 +16,19 @@ from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
 from serving.backend import Backend, BackendError
+from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
 from serving.gate import Gate, MayMeasure
 from serving.gateway import Gateway
 from serving.keys import Keyring
+from serving.life import LastAnswers, Life
 from serving.limits import BodyGuard
 from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
-from serving.observed import ObservedBackend
 from serving.openapi import Holofoil
+from serving.patience import Patience
 from serving.rates import Memory, Rates, RedisStore
 from serving.routes import card, generate, score, status
 from serving.settings import HERE, Settings
@@ -49,26 +50,28 @@ def create_app(
 
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
-    app.state.metrics holds what Prometheus is told; app.state.witnesses hear of every request. Raises BadKeys
-    for a file of keys that cannot be read.
+    app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
+    app.state.witnesses hear of every request. Raises BadKeys for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
     metrics = Metrics()
+    batch_metrics = BatchMetrics(metrics)
+    life = Life()
     provider = tracer_provider or tracing.provider_for(os.environ)
     tracer = provider.get_tracer(__name__) if provider else None
     witnesses: list[Witness] = [metrics, AccessLog()]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        batcher = Batcher(
+        models = Batcher(
             backend or open_backend(chosen),
             deadline=chosen.deadline,
             max_rows=chosen.max_rows,
             slots=chosen.slots if chosen.tfserving else 1,
-            on_failure=lambda: signal.raise_signal(signal.SIGTERM),
+            observer=batch_metrics,
+            on_failure=life.fail,
         )
-        models = ObservedBackend(batcher, metrics.answering)
         app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
@@ -93,6 +96,7 @@ def create_app(
         Keyring(chosen.keys_file) if chosen.keys_file else None,
         Rates({"key": chosen.rate_key, "address": chosen.rate_address}, store),
     )
+    app.state.life = life
     app.state.metrics = metrics
     app.state.witnesses = witnesses
     problems.install(app)
@@ -102,6 +106,8 @@ def create_app(
     app.mount("/page", StaticFiles(directory=PAGE))
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_middleware(LastAnswers, life=life)
+    app.add_middleware(Patience, seconds=chosen.deadline)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
     app.add_middleware(Envelope)
     app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost

@@ -69,6 +69,9 @@ class Scored:
 class BackendError(Exception):
     """The models gave no answer. The message is for the client: what is wrong and what to do."""
 
+    retry_after = 2.0
+    """Seconds after which another try makes sense, for those errors that pass."""
+
 
 class NotReady(BackendError):
     """No complete pair of models can be loaded, or they are still loading."""
@@ -76,6 +79,11 @@ class NotReady(BackendError):
 
 class Unavailable(BackendError):
     """The model server cannot be reached or takes no more work; trying again later may help."""
+
+    def __init__(self, message: str, retry_after: float = BackendError.retry_after) -> None:
+        """Take the seconds after which another try makes sense."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Overloaded(BackendError):
@@ -85,6 +93,10 @@ class Overloaded(BackendError):
         """Take the seconds after which another try may find room."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Draining(BackendError):
+    """The gateway is about to end."""
 
 
 class DeadlineExceeded(BackendError):

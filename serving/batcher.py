@@ -9,14 +9,17 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from contextvars import Context
+from typing import Any, Protocol, cast
 
+from serving import tracing
 from serving.backend import (
     Backend,
     BackendError,
     BadAnswer,
     Cards,
     DeadlineExceeded,
+    Draining,
     Generated,
     Labels,
     ModelInfo,
@@ -24,16 +27,28 @@ from serving.backend import (
     NotReady,
     Overloaded,
     Scored,
-    Unavailable,
 )
 from serving.contract import GENERATE, SCORE
-from serving.lane import FULL, A, Batch, Inputs, Job, Lane, Ticket
+from serving.lane import FULL, TOO_LATE, A, Batch, Inputs, Job, Lane, Ticket
 from serving.observer import Observer, Reason
 
-Draw = Callable[..., Awaitable[Generated]]  # noise, and labels where the models know kinds
 Judge = Callable[[Cards], Awaitable[Scored]]
 
 log = logging.getLogger(__name__)
+
+
+class Draw(Protocol):
+    """Draws the rows that were let in."""
+
+    def __call__(
+        self, noise: Noise, labels: Labels | None = None, kinds: tuple[str, ...] | None = None
+    ) -> Awaitable[Generated]:
+        """Draw a card for each row; kinds are the names that the labels stand for.
+
+        None stands for the names that the models had when they were last described.
+        """
+        ...
+
 
 REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
 STOPPING = "The gateway is stopping. Try again in a few seconds."
@@ -77,15 +92,21 @@ class Batcher:
         self._score = Lane(SCORE.model, self._send_cards, Scored.joined, self._observer)
         self._turns: list[Lane[Any]] = [self._generate, self._score]  # the next one first
         self._workers: set[asyncio.Task[None]] = set()
-        self._kinds: tuple[str, ...] = ()  # of the models, when they were last described
+        self._info: ModelInfo | None = None  # when the models were last described
         self._end: BackendError | None = None  # why nothing more is done
 
-    async def info(self) -> ModelInfo:
-        """Describe the models, as their backend does; raise NotReady where the batcher itself has failed."""
+    async def info(self, *, deadline: float | None = None) -> ModelInfo:
+        """Describe the models, as their backend does. Raises NotReady where the batcher itself has failed."""
         if self._end is not None:
             raise self._end
-        info = await self._models.info()
-        self._kinds = info.classes
+        try:
+            async with asyncio.timeout_at(deadline):
+                info = await self._models.info()
+        except TimeoutError:
+            raise DeadlineExceeded(TOO_LATE) from None
+        if info is not self._info:
+            self._info = info
+            self._observer.described(info)
         return info
 
     async def generate(
@@ -108,9 +129,14 @@ class Batcher:
         """
         with self._admitted(self._generate, rows, deadline) as ticket:
 
-            async def draw(noise: Noise, labels: Labels | None = None) -> Generated:
-                inputs, kinds = ((noise,), None) if labels is None else ((noise, labels), self._kinds)
-                return await self._ask(self._generate, ticket, inputs, kinds)
+            async def draw(
+                noise: Noise, labels: Labels | None = None, kinds: tuple[str, ...] | None = None
+            ) -> Generated:
+                if labels is None:
+                    return await self._ask(self._generate, ticket, (noise,))
+                if kinds is None:
+                    kinds = self._info.classes if self._info else ()
+                return await self._ask(self._generate, ticket, (noise, labels), kinds)
 
             yield draw
 
@@ -129,7 +155,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Stop; whoever still waits is told so. A call under way is left to the backend."""
-        self._stop(Unavailable(STOPPING))
+        self._stop(Draining(STOPPING))
         workers = list(self._workers)
         for worker in workers:
             worker.cancel()
@@ -199,6 +225,9 @@ class Batcher:
             return await job.promise
         finally:
             timer.cancel()
+            now = loop.time()
+            began = now if job.began is None else job.began
+            self._observer.answered(lane.model, job.rows, began - job.since, now - began)
             if job.left:
                 lane.remove(job)
                 self._observer.abandoned(lane.model, job.left, "late" if job.expired else "gone")
@@ -206,7 +235,8 @@ class Batcher:
     def _wake(self) -> None:
         """Have one more worker where a slot is free."""
         if len(self._workers) < self._slots:
-            worker = asyncio.create_task(self._work())
+            # Not in the context of the request that happens to come first.
+            worker = asyncio.create_task(self._work(), context=Context())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
 
@@ -269,7 +299,8 @@ class Batcher:
         self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows, waits)
         lane.flying += batch.size
         try:
-            answer = await lane.send(batch)
+            with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
+                answer = await lane.send(batch)
         except DeadlineExceeded:
             lane.pace.learn(batch.size, loop.time() - began)
             raise

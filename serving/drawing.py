@@ -5,12 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import numpy as np
-
 from serving import cards
-from serving.backend import Cards, Labels, ModelInfo, Noise, Unavailable
+from serving.backend import Cards, Labels, ModelInfo, Noise
+from serving.batcher import Draw
 from serving.cards import Card
-from serving.contract import MAX_ROWS
 from serving.gateway import Gateway
 from serving.problems import Fault, invalid
 from serving.timings import stage
@@ -28,23 +26,13 @@ class Drawn:
     version: str
 
 
-async def draw(gateway: Gateway, info: ModelInfo, rows: Noise, labels: Labels | None) -> Drawn:
-    """Draw a card for each row of noise, MAX_ROWS at a time.
-
-    Raises Unavailable where the models were exchanged between two pieces, whose cards would not fit together.
-    """
-    pieces = [
-        await gateway.backend.generate(
-            rows[start : start + MAX_ROWS], None if labels is None else labels[start : start + MAX_ROWS]
-        )
-        for start in range(0, len(rows), MAX_ROWS)
-    ]
-    if len({piece.version for piece in pieces}) > 1:
-        raise Unavailable("The models were exchanged meanwhile. Ask again.")
+async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -> Drawn:
+    """Have a card drawn for each row of noise, which was let in before."""
+    drawn = await ask(rows, labels, info.classes)
     kinds: list[str | None] = (
         [None] * len(rows) if labels is None else [info.classes[label] for label in labels]
     )
-    return Drawn(np.concatenate([piece.cards for piece in pieces]), kinds, pieces[0].version)
+    return Drawn(drawn.cards, kinds, drawn.version)
 
 
 async def encode(gateway: Gateway, drawn: Iterable[Card], format: cards.Format, quality: int) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
-from serving.backend import Backend
+from serving.batcher import Batcher
 from serving.settings import Settings
 
 Result = TypeVar("Result")
@@ -18,7 +18,7 @@ class Gateway:
     """Made once by the application, in its lifespan."""
 
     settings: Settings
-    backend: Backend
+    backend: Batcher
     pixels: CapacityLimiter
     """Threads for decoding and encoding, as many as cores: more would only crowd out the event loop."""
 

@@ -11,10 +11,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from serving import timings
 from serving.backend import DeadlineExceeded
 from serving.contract import BATCH_SIZES
 from serving.observer import Observer
 from serving.pace import Pace
+from serving.timings import Timings
 
 FULL = BATCH_SIZES[-1]
 """Most rows in one call."""
@@ -64,6 +66,8 @@ class Job(Generic[A]):
     since: float
     ticket: "Ticket"
     promise: asyncio.Future[list[A]]
+    timings: Timings = field(default_factory=timings.current)  # of the request that the owner answers
+    began: float | None = None  # when its first rows went into a call
     taken: int = 0  # rows that are in calls or through them
     received: int = 0
     parts: dict[int, A] = field(default_factory=dict)  # by their first row
@@ -83,8 +87,9 @@ class Job(Generic[A]):
         """What rows must have in common to share a call."""
         return self.kinds, [(array.dtype, array.shape[1:]) for array in self.inputs]
 
-    def take(self, limit: int) -> "Piece[A]":
+    def take(self, limit: int, now: float) -> "Piece[A]":
         """Hand out its next rows."""
+        self.began = now if self.began is None else self.began
         piece = Piece(self, self.taken, min(self.rows, self.taken + limit))
         self.taken = piece.stop
         self.ticket.hold(self.ticket.rows - piece.rows)
@@ -237,7 +242,7 @@ class Lane(Generic[A]):
         pieces: list[Piece[A]] = []
         for job in alike:
             if limit > 0:
-                pieces.append(job.take(limit))
+                pieces.append(job.take(limit, now))
                 limit -= pieces[-1].rows
         while self.jobs and not self.jobs[0].left:
             self.jobs.popleft()

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from serving.backend import ModelInfo
+
 Reason = Literal["full", "late"]
 """Why a request was not let in: no room in the queue, or none before its deadline."""
 
@@ -15,6 +17,9 @@ class Observer:
     Every method is called on the event loop and must be quick. One that raises stops the batcher.
     """
 
+    def described(self, info: ModelInfo) -> None:
+        """Tell which models answer, whenever they are others than before."""
+
     def waiting(self, model: str, rows: int) -> None:
         """Tell how many rows are let in and not yet in a call, whenever that changes."""
 
@@ -23,6 +28,9 @@ class Observer:
 
     def called(self, model: str, rows: int, seconds: float) -> None:
         """Tell of a call that ended, well or not: its rows with padding, and how long it took."""
+
+    def answered(self, model: str, rows: int, queued: float, inferred: float) -> None:
+        """Tell an owner, in its own task, how long its rows waited and were worked on, well or not."""
 
     def rejected(self, model: str, rows: int, reason: Reason) -> None:
         """Tell of a request that was not let in."""

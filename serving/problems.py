@@ -4,6 +4,8 @@ Nothing of a request is ever echoed, and nothing of an exception that was not wr
 """
 
 import logging
+import math
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,15 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Overloaded, Unavailable
+from serving.backend import (
+    BackendError,
+    BadAnswer,
+    DeadlineExceeded,
+    Draining,
+    NotReady,
+    Overloaded,
+    Unavailable,
+)
 from serving.bodies import Fault, Problem
 from serving.contract import MAX_ROWS
 from serving.methods import allowed
@@ -56,19 +66,21 @@ INTERNAL = Kind("internal", 500, "The gateway failed")
 BACKEND_ERROR = Kind("backend-error", 502, "The models gave a wrong answer")
 NOT_READY = Kind("not-ready", 503, "The models are not ready")
 OVERLOADED = Kind("overloaded", 503, "The models have more work than they can do in time")
+DRAINING = Kind("draining", 503, "The gateway is about to end")
 BACKEND_UNAVAILABLE = Kind("backend-unavailable", 503, "The model server cannot be reached")
 DEADLINE_EXCEEDED = Kind("deadline-exceeded", 504, "The models took too long")
 
 BACKEND_KINDS: dict[type[BackendError], Kind] = {
     NotReady: NOT_READY,
+    Draining: DRAINING,
     Overloaded: OVERLOADED,
     Unavailable: BACKEND_UNAVAILABLE,
     DeadlineExceeded: DEADLINE_EXCEEDED,
     BadAnswer: BACKEND_ERROR,
 }
 
-RETRY_AFTER = "2"
-"""Seconds a client should wait after a 503."""
+LONGEST_RETRY = 30
+"""Most seconds that a client is asked to wait after a 503."""
 
 
 class Refusal(Exception):
@@ -97,7 +109,7 @@ def answer(refusal: Refusal, request_id: str) -> Response:
     )
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = RETRY_AFTER
+        headers.setdefault("Retry-After", retry_after(BackendError.retry_after))
     return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
 
 
@@ -112,7 +124,17 @@ def internal(request_id: str) -> Response:
 def from_backend(error: BackendError) -> Refusal:
     """Turn a failure of the models into a refusal; their messages are written for clients."""
     kinds = [kind for sort, kind in BACKEND_KINDS.items() if isinstance(error, sort)]
-    return Refusal(kinds[0] if kinds else BACKEND_ERROR, str(error))
+    kind = kinds[0] if kinds else BACKEND_ERROR
+    passing = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
+    return Refusal(
+        kind, str(error), headers={"Retry-After": retry_after(error.retry_after)} if passing else None
+    )
+
+
+def retry_after(seconds: float) -> str:
+    """Write Retry-After: up to a fifth more than is needed, so that clients refused together come apart."""
+    waited = min(max(seconds, 1), LONGEST_RETRY)
+    return str(math.ceil(waited * random.uniform(1, 1.2)))
 
 
 def from_validation(error: ValidationError) -> Refusal:

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """Most cards that may wait for a model; requests beyond are refused at once."""
     slots: int = Field(default=2, ge=1, le=16)
     """Calls to TF Serving at the same time; in this process the models take one at a time."""
+    drain_delay: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    """Seconds to go on serving after SIGTERM, while /readyz says that the gateway will end."""
     max_body: int = Field(default=32 * MEBIBYTE, gt=0)
     """Largest request body, in bytes."""
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)

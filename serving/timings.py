@@ -27,6 +27,13 @@ class Timings:
         """Count time for a stage; one that is met twice adds up."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    def passed(self, stage: Stage, seconds: float, before: float = 0.0) -> None:
+        """Count a stage that is over, and draw it as a span; it ended some seconds before now."""
+        self.add(stage, seconds)
+        if self.tracer is not None:
+            end = time.time_ns() - round(before * 1e9)
+            self.tracer.start_span(stage, start_time=end - round(seconds * 1e9)).end(end)
+
     def drawn(self, name: str) -> AbstractContextManager[object]:
         """Draw what happens inside as a span, where the request is traced."""
         if self.tracer is None:

@@ -8,6 +8,7 @@ from serving.drawing import card_headers, draw, encode, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import TheGateway
 from serving.openapi import HEADERS, IMAGES, parameters, refusals
+from serving.patience import deadline_of
 from serving.query import read_query
 
 KEPT = "max-age=86400"
@@ -37,7 +38,8 @@ async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Res
     """
     query = read_query(request, CardQuery)
     quality = quality_of(query.quality, query.format, "/quality")
-    info = await gateway.backend.info()
+    deadline = deadline_of(request)
+    info = await gateway.backend.info(deadline=deadline)
     labels = order.labels_of(query.label, query.seed, 1, info)
 
     kind = None if labels is None else info.classes[int(labels[0])]
@@ -60,8 +62,9 @@ async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Res
         response = Response(headers=headers, media_type=media_type)
         del response.headers["Content-Length"]
         return response
-    ordered = await order.from_seed(gateway, info, query.seed, 1, query.truncation, query.label)
-    drawn = await draw(gateway, info, ordered.rows, ordered.labels)
+    with gateway.backend.drawing(1, deadline) as ask:
+        ordered = await order.from_seed(gateway, info, query.seed, 1, query.truncation, query.label)
+        drawn = await draw(ask, info, ordered.rows, ordered.labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)
     headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}
     return Response(file, 200, headers, media_type)

@@ -18,6 +18,7 @@ from serving.gate import MayGenerate
 from serving.gateway import Gateway, TheGateway
 from serving.openapi import FILE, HEADERS, IMAGES, refusals
 from serving.order import Order
+from serving.patience import deadline_of
 from serving.problems import Fault, invalid
 from serving.sheet import lay_out
 
@@ -64,10 +65,12 @@ async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) ->
     check(body)
     media_type, format = negotiate(request.headers, body)
     quality = quality_of(body.output_compression, format, "/output_compression")
-    await visit.take(body.n if body.noise is None else len(body.noise))
-    info = await gateway.backend.info()
-    ordered = await order_of(gateway, body, info)
-    drawn = await draw(gateway, info, ordered.rows, ordered.labels)
+    n, deadline = body.n if body.noise is None else len(body.noise), deadline_of(request)
+    with gateway.backend.drawing(n, deadline) as ask:
+        await visit.take(n)
+        info = await gateway.backend.info(deadline=deadline)
+        ordered = await order_of(gateway, body, info)
+        drawn = await draw(ask, info, ordered.rows, ordered.labels)
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version}
     if ordered.seeds[0] is not None:
         headers["X-Seed"] = str(ordered.seeds[0])

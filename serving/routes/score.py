@@ -18,6 +18,7 @@ from serving.contract import MAX_ROWS, SCORE
 from serving.gate import MayScore
 from serving.gateway import TheGateway
 from serving.openapi import FILE, refusals
+from serving.patience import deadline_of
 from serving.problems import Fault, Kind, Refusal
 from serving.timings import stage
 from serving.uploads import Upload, read_files
@@ -70,6 +71,8 @@ async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Respo
     require_media_type(
         request, "multipart/form-data", f"Send the cards as multipart/form-data: curl -F {FILES}=@card.png."
     )
+    with gateway.backend.judging(1, deadline_of(request)):
+        pass  # where there is no room no body is read
     uploads = await read_files(
         request.headers["content-type"],
         request.stream(),
@@ -77,13 +80,15 @@ async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Respo
         max_files=MAX_ROWS,
         max_file=gateway.settings.max_file,
     )
-    await visit.take(len(uploads))
-    info = await gateway.backend.info()
-    with stage("decode"):
-        read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
-    refuse_bad(read)
-    readable = [card for card in read if isinstance(card, ReadCard)]
-    scored = await gateway.backend.score(np.stack([card.pixels for card in readable]))
+    deadline = deadline_of(request)
+    with gateway.backend.judging(len(uploads), deadline) as judge:
+        await visit.take(len(uploads))
+        info = await gateway.backend.info(deadline=deadline)
+        with stage("decode"):
+            read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
+        refuse_bad(read)
+        readable = [card for card in read if isinstance(card, ReadCard)]
+        scored = await judge(np.stack([card.pixels for card in readable]))
     judgement = Judgement(
         id=f"scr_{secrets.token_hex(12)}",
         created=int(time.time()),

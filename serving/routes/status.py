@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from serving import problems
 from serving.backend import BackendError, NotReady
@@ -31,8 +31,10 @@ async def healthz() -> Health:
     summary="Do the models answer?",
     responses=refusals(500, 503),
 )
-async def readyz(gateway: TheGateway) -> Readiness:
-    """Describe the models, or answer 503 with the reason why there are none."""
+async def readyz(request: Request, gateway: TheGateway) -> Readiness:
+    """Describe the models, or answer 503 with the reason why there are none, or that the gateway will end."""
+    if request.app.state.life.draining:
+        raise Refusal(problems.DRAINING, "The gateway is about to end. Send requests to another one.")
     try:
         async with asyncio.timeout(READY_SECONDS):
             info = await gateway.backend.info()

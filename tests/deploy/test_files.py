@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from serving.batch_metrics import BatchMetrics
 from serving.contract import MODELS
+from serving.metrics import Metrics
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +179,31 @@ def test_a_flag_that_names_a_file_names_one_that_is_mounted() -> None:
         flag.partition("=/config/")[2] for flag in SERVICES["tfserving"]["command"] if "/config/" in flag
     ]
     assert sorted(named) == sorted(path.name for path in (DOCKER / "tfserving").iterdir())
+
+
+def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
+    metrics = Metrics()
+    BatchMetrics(metrics)
+    exposed: set[str] = set()
+    for family in metrics.registry.collect():
+        endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
+        exposed |= {family.name + ending for ending in endings}
+    pages = [DOCKER / "README.md", DOCKER / "prometheus/alerts.yml"]
+    used = set(re.findall(r"holofoil_[a-z_]+", "".join(page.read_text() for page in pages)))
+    assert len(used) > 10
+    assert used <= exposed
+
+
+def test_prometheus_asks_where_the_services_answer() -> None:
+    config = yaml.safe_load((DOCKER / "prometheus/prometheus.yml").read_text())
+    assert config["rule_files"] == ["alerts.yml"]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    port = SERVICES["gateway"]["environment"]["HOLOFOIL_METRICS"].partition(":")[2]
+    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{port}"]}]
+    assert jobs["tfserving"]["metrics_path"] in (DOCKER / "tfserving/monitoring.pbtxt").read_text()
+    assert jobs["tfserving"]["static_configs"] == [{"targets": ["tfserving:8501"]}]
+    rules = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+    assert {rule["labels"]["severity"] for rule in rules} == {"page", "morning"}
 
 
 def test_the_models_served_are_those_of_the_contract() -> None:

@@ -14,6 +14,7 @@ from serving.backend import (
     BackendError,
     BadAnswer,
     DeadlineExceeded,
+    Draining,
     Generated,
     ModelInfo,
     NotReady,
@@ -421,7 +422,7 @@ def test_closing_tells_those_who_wait():
         await asyncio.sleep(0.001)
         await batcher.close()
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(answer) for answer in answers} == {Unavailable}
+        assert {type(answer) for answer in answers} == {Draining}
         assert models.closed
 
     run(story)

@@ -1,5 +1,6 @@
 """What is known of a request from outside: the right route, status, sizes, and who heard of it."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from serving.backend import Unavailable
+from serving.backend import Generated, Labels, Noise, Unavailable
 from serving.exchange import Exchange
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
@@ -73,7 +74,7 @@ def test_a_request_is_told_by_its_route_with_bytes_cards_and_stages(client, ear)
     told = ear.next()
     assert (told.method, told.route, told.status, told.client) == ("POST", "/generate", 200, "127.0.0.1")
     assert (told.received, told.sent, told.timings.cards) == (len(sent), len(answer.content), 3)
-    assert {"infer", "encode"} <= set(told.timings.seconds)
+    assert {"queue", "infer", "encode"} <= set(told.timings.seconds)
     assert sum(told.timings.seconds.values()) < told.seconds
     client.post("/score", files=[("files", ("a.png", CARD)), ("files", ("b.png", CARD))])
     told = ear.next()
@@ -130,6 +131,29 @@ def test_a_client_that_leaves_while_it_sends_is_499(client, ear):
         pass
     told = ear.next()
     assert (told.status, told.route, told.received) == (499, "/score", 3)
+
+
+class HeldBackend(FakeBackend):
+    """Never draws."""
+
+    async def generate(
+        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
+    ) -> Generated:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+def test_a_client_that_leaves_while_the_models_work_is_499():
+    ear = Ear()
+    with live_app(HeldBackend()) as (app, url):
+        app.state.witnesses.append(ear)
+        address = urlsplit(url)
+        with contextlib.closing(socket.create_connection((address.hostname, address.port))) as connection:
+            connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\n\r\n")
+            while b"holofoil_dispatch_total{" not in app.state.metrics.page("").body:
+                time.sleep(0.005)
+        told = ear.next()
+    assert (told.status, told.route, told.timings.cards) == (499, "/generate", 1)
 
 
 def test_everything_that_began_has_ended(ear):

@@ -18,7 +18,7 @@ from serving.keys import Keyring
 from serving.settings import Settings
 
 # Nobody listens there, and the gRPC backend never imports TensorFlow: a quick start.
-NO_MODELS = {"HOLOFOIL_TFSERVING": "127.0.0.1:9"}
+NO_MODELS = {"HOLOFOIL_TFSERVING": "127.0.0.1:9", "HOLOFOIL_DRAIN_DELAY": "0"}
 
 
 def environment(**settings: str) -> dict[str, str]:

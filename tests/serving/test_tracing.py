@@ -76,11 +76,11 @@ def test_a_request_is_a_span_of_the_clients_trace_with_its_stages_inside():
     assert request.attributes
     assert request.attributes["holofoil.request_id"] == "mine"
     assert request.attributes["http.response.status_code"] == 200
-    assert {"infer", "encode"} <= set(spans)
-    for stage in ("infer", "encode"):
+    for stage in ("queue", "infer", "encode", "call"):
         assert spans[stage].parent == request.context
         assert began_and_ended(request)[0] <= began_and_ended(spans[stage])[0]
         assert began_and_ended(spans[stage])[1] <= began_and_ended(request)[1]
+    assert spans["call"].attributes == {"holofoil.model": "generator", "holofoil.rows": 1}
     scored = traced(Memory(), lambda client: client.post("/score", files=[("files", ("a.png", CARD))]))
     assert scored["decode"].parent == scored["POST /score"].context
 

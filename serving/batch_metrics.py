@@ -1,0 +1,101 @@
+"""What the batcher tells of its work: counted for Prometheus, and noted for the request that it is about."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from serving import timings
+from serving.backend import ModelInfo
+from serving.contract import BATCH_SIZES
+from serving.metrics import SECONDS, Metrics
+from serving.observer import Loss, Observer, Reason
+
+FULL = BATCH_SIZES[-1]
+
+
+class BatchMetrics(Observer):
+    """Counts what the batcher tells, by model, beside an application's other metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Add the batcher's metrics to an application's."""
+        registry = metrics.registry
+        self._metrics = metrics
+        self._queue = Gauge(
+            "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"], registry=registry
+        )
+        self._batches = Histogram(
+            "holofoil_batch_rows",
+            "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
+            ["model"],
+            buckets=BATCH_SIZES,
+            registry=registry,
+        )
+        self._padding = Counter(
+            "holofoil_padding_rows", "Rows added to fill a call.", ["model"], registry=registry
+        )
+        self._dispatches = Counter(
+            "holofoil_dispatch",
+            "Calls by why they were made: `full`, or a slot was `free` for what waited.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._calls = Histogram(
+            "holofoil_infer_seconds",
+            "How long a call of a model took.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "holofoil_rejected",
+            "Requests not let in: `full` queue, or it would have been `late`.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._abandoned = Counter(
+            "holofoil_abandoned_rows",
+            "Rows let in and never computed: their client was `gone`, or it was `late`.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._isolated = Counter(
+            "holofoil_isolated",
+            "Calls that failed and were tried again in halves.",
+            ["model"],
+            registry=registry,
+        )
+
+    def described(self, info: ModelInfo) -> None:
+        """Name the models that answer now."""
+        self._metrics.answering(info)
+
+    def answered(self, model: str, rows: int, queued: float, inferred: float) -> None:
+        """Note a request's cards, and how long they waited and were worked on; both end now."""
+        current = timings.current()
+        current.cards += rows
+        current.passed("queue", queued, before=inferred)
+        current.passed("infer", inferred)
+
+    def waiting(self, model: str, rows: int) -> None:
+        """Show how many rows wait."""
+        self._queue.labels(model).set(rows)
+
+    def dispatched(self, model: str, rows: int, padding: int, waits: list[float]) -> None:
+        """Count a call that begins; the waits are told with the requests that waited."""
+        self._batches.labels(model).observe(rows)
+        self._padding.labels(model).inc(padding)
+        self._dispatches.labels(model, "full" if rows == FULL else "free").inc()
+
+    def called(self, model: str, rows: int, seconds: float) -> None:
+        """Count how long a call took."""
+        self._calls.labels(model).observe(seconds)
+
+    def rejected(self, model: str, rows: int, reason: Reason) -> None:
+        """Count a request that was not let in."""
+        self._rejected.labels(model, reason).inc()
+
+    def abandoned(self, model: str, rows: int, loss: Loss) -> None:
+        """Count rows that nobody waits for any more."""
+        self._abandoned.labels(model, loss).inc(rows)
+
+    def isolated(self, model: str, rows: int) -> None:
+        """Count a call that is halved."""
+        self._isolated.labels(model).inc()
