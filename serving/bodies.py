@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from serving import cards, noise
 from serving.contract import MAX_ROWS
+from serving.problems import Problem
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -123,7 +124,7 @@ class ScoredCard(BaseModel):
     """What the discriminator makes of one upload."""
 
     index: int
-    filename: str
+    filename: str | None = Field(description="As the client named it; null for a body that is the card.")
     sha256: str = Field(description="Of the file as it came.")
     format: str = Field(description="As found in the bytes, whatever the name says.")
     width: int = Field(description="Of the upload, upright.")
@@ -134,13 +135,21 @@ class ScoredCard(BaseModel):
     applied: list[str] = Field(description="What was done to the picture before it was judged.")
 
 
+class UnreadCard(BaseModel):
+    """An upload that is no card, in an answer to Prefer: handling=lenient."""
+
+    index: int
+    filename: str | None
+    error: Problem
+
+
 class Judgement(BaseModel):
     """The scored uploads, in their order."""
 
     id: str
     created: int = Field(description="Unix time, in seconds.")
     model: Model
-    data: list[ScoredCard]
+    data: list[ScoredCard | UnreadCard]
 
 
 class Health(BaseModel):

@@ -99,10 +99,10 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def answer(refusal: Refusal, request_id: str) -> Response:
-    """Write a refusal as the response that the client gets."""
+def problem_of(refusal: Refusal, request_id: str) -> Problem:
+    """Describe a refusal as the client reads it."""
     kind = refusal.kind
-    problem = Problem(
+    return Problem(
         type=f"/problems/{kind.name}",
         title=kind.title,
         status=kind.status,
@@ -110,6 +110,11 @@ def answer(refusal: Refusal, request_id: str) -> Response:
         instance=request_id,
         errors=list(refusal.errors),
     )
+
+
+def answer(refusal: Refusal, request_id: str) -> Response:
+    """Write a refusal as the response that the client gets."""
+    kind, problem = refusal.kind, problem_of(refusal, request_id)
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER

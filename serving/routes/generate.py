@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from serving import accept, archive, cards, noise, order
 from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
-from serving.content import read_json
+from serving.content import JSON, read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gateway import Gateway, TheGateway
@@ -19,8 +19,6 @@ from serving.openapi import FILE, HEADERS, IMAGES, refusals
 from serving.order import Order
 from serving.problems import Fault, invalid
 from serving.sheet import lay_out
-
-JSON = "application/json"
 
 router = APIRouter()
 
