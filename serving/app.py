@@ -20,7 +20,7 @@ from serving.envelope import Envelope
 from serving.gateway import Gateway
 from serving.limits import BodyGuard
 from serving.openapi import Holofoil
-from serving.routes import card, generate, score, status
+from serving.routes import card, generate, handbook, models, morph, score, status
 from serving.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         telemetry=NO_TELEMETRY,  # on by default, and records what a client sent
     )
     problems.install(app)
-    for route in (card, generate, score, status):
+    for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))

@@ -89,6 +89,29 @@ class CardQuery(BaseModel):
     )
 
 
+class MorphBody(BaseModel):
+    """Which cards to turn into each other, and how."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seeds: list[Seed] = Field(min_length=2, max_length=MAX_ROWS, description="The cards to pass, in order.")
+    frames: int = Field(
+        default=12, ge=1, le=120, description="From one card to the next. In all there may be 128."
+    )
+    milliseconds: int = Field(
+        default=80, ge=20, le=5000, description="How long each frame is shown; GIF rounds to 10."
+    )
+    loop: bool = Field(
+        default=True, description="Goes back to the first card and on, for ever; else ends with the last."
+    )
+    label: str | None = Field(
+        default=None,
+        description="The kind of all frames, by a name that /models lists under classes; null for the kind "
+        "of the first seed.",
+    )
+    truncation: Truncation = 1.0
+
+
 class Model(BaseModel):
     """Which model answered."""
 
@@ -152,6 +175,11 @@ class Judgement(BaseModel):
     data: list[ScoredCard | UnreadCard]
 
 
+Classes = Annotated[
+    list[str], Field(description="Names of the kinds of card, each a label for /generate; often none.")
+]
+
+
 class Health(BaseModel):
     """The process answers."""
 
@@ -166,6 +194,30 @@ class Readiness(BaseModel):
     noise_size: int
     height: int
     width: int
-    classes: list[str] = Field(
-        description="Names of the kinds of card, each a label for /generate; often none."
-    )
+    classes: Classes
+
+
+class ModelCard(BaseModel):
+    """One of the two models."""
+
+    name: str
+    version: str
+    noise_size: int = Field(description="Numbers in a row of noise.")
+    height: int = Field(description="Of a card, in pixels.")
+    width: int
+    classes: Classes
+
+
+class Models(BaseModel):
+    """The models, generator first."""
+
+    data: list[ModelCard]
+
+
+class Explanation(BaseModel):
+    """What a problem means."""
+
+    type: str
+    title: str
+    status: int
+    cure: str = Field(description="How it comes about, and what to do.")

@@ -1,0 +1,81 @@
+"""POST /morph: one card turns into another, as a moving picture or as its frames."""
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from serving import accept, animation, archive, noise, order
+from serving.bodies import MorphBody
+from serving.content import read_json
+from serving.drawing import draw, encode, kind_header, named
+from serving.gateway import TheGateway
+from serving.openapi import FILE, HEADERS, refusals
+from serving.problems import Fault, invalid
+
+MAX_FRAMES = 128
+"""Most cards in one answer: eight full batches."""
+
+FILES = [*animation.FORMATS, archive.MEDIA_TYPE]
+
+router = APIRouter()
+
+
+@router.post(
+    "/morph",
+    operation_id="morph",
+    summary="Turn cards into each other",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The frames as a moving picture, or as PNG files in a ZIP. `Accept` decides.",
+            "content": {media_type: {"schema": FILE} for media_type in FILES},
+            "headers": HEADERS,
+        },
+        **refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": MorphBody.model_json_schema(),
+                    "examples": {
+                        "circle": {"summary": "Three cards and back", "value": {"seeds": [7, 42, 3]}},
+                        "once": {
+                            "summary": "From one card to another, slowly",
+                            "value": {"seeds": [7, 42], "frames": 40, "milliseconds": 100, "loop": False},
+                        },
+                    },
+                }
+            },
+        }
+    },
+)
+async def morph(request: Request, gateway: TheGateway) -> Response:
+    """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
+    body = await read_json(request, MorphBody)
+    media_type = accept.choose(request.headers, FILES)
+    check(body)
+    info = await gateway.backend.info()
+    label = order.labels_of(body.label, body.seeds[0], 1, info)
+    rows = await gateway.work(
+        noise.walk, body.seeds, body.frames, info.noise_size, body.truncation, body.loop
+    )
+    drawn = await draw(gateway, info, rows, None if label is None else np.repeat(label, len(rows)))
+    headers = {"Vary": "Accept", "X-Model-Version": drawn.version} | kind_header(drawn.kinds[0])
+    name = f"morph-{body.seeds[0]}-{body.seeds[-1]}"
+    if media_type == archive.MEDIA_TYPE:
+        files = await encode(gateway, drawn.cards, "png", 0)
+        numbered = {f"frame-{index:03}.png": file for index, file in enumerate(files)}
+        packed = await gateway.work(archive.pack, numbered)
+        return Response(packed, 200, headers | named(f"{name}.zip"), media_type)
+    format = animation.FORMATS[media_type]
+    moving = await gateway.work(animation.animate, drawn.cards, format, body.milliseconds, body.loop)
+    return Response(moving, 200, headers | named(f"{name}.{format.extension}"), media_type)
+
+
+def check(body: MorphBody) -> None:
+    """Raise Refusal for more frames than are drawn at once."""
+    total = body.frames * len(body.seeds) if body.loop else body.frames * (len(body.seeds) - 1) + 1
+    if total > MAX_FRAMES:
+        detail = f"These would be {total} frames in all, and {MAX_FRAMES} are drawn at once. Ask for fewer."
+        raise invalid(Fault(pointer="/frames", code="too_many_frames", detail=detail))
