@@ -20,8 +20,14 @@ def plain(value: str) -> str:
     return value
 
 
-Plain = BeforeValidator(plain)
-Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS)]
+def whole(value: object) -> object:
+    """Turn 4.0 into 4: to JSON they are one number, and to JSON Schema both are integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+PLAIN = BeforeValidator(plain)
+WHOLE = BeforeValidator(whole)  # stands behind the bounds, which would else be missing in the schema
+Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS), WHOLE]
 Truncation = Annotated[
     float,
     Field(
@@ -31,7 +37,7 @@ Truncation = Annotated[
         description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
     ),
 ]
-Quality = Annotated[int, Field(ge=1, le=100)]
+Quality = Annotated[int, Field(ge=1, le=100), WHOLE]
 NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
 
 
@@ -40,7 +46,7 @@ class GenerateBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    n: int = Field(default=1, ge=1, le=MAX_ROWS, description="How many cards.")
+    n: Annotated[int, Field(ge=1, le=MAX_ROWS), WHOLE] = Field(default=1, description="How many cards.")
     seed: Seed | None = Field(
         default=None,
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
@@ -76,15 +82,15 @@ class CardQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seed: Annotated[Seed, Plain] = Field(description="The card's seed.")
-    truncation: Annotated[Truncation, Plain] = 1.0
+    seed: Annotated[Seed, PLAIN] = Field(description="The card's seed.")
+    truncation: Annotated[Truncation, PLAIN] = 1.0
     label: str | None = Field(
         default=None,
         description="The card's kind, by a name that /models lists under classes; else it follows from the "
         "seed.",
     )
     format: cards.Format = Field(default="png", description="Of the image.")
-    quality: Annotated[Quality, Plain] | None = Field(
+    quality: Annotated[Quality, PLAIN] | None = Field(
         default=None, description="Of jpeg and webp, 90 unless given; not for png."
     )
 
@@ -95,11 +101,11 @@ class MorphBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     seeds: list[Seed] = Field(min_length=2, max_length=MAX_ROWS, description="The cards to pass, in order.")
-    frames: int = Field(
-        default=12, ge=1, le=120, description="From one card to the next. In all there may be 128."
+    frames: Annotated[int, Field(ge=1, le=120), WHOLE] = Field(
+        default=12, description="From one card to the next. In all there may be 128."
     )
-    milliseconds: int = Field(
-        default=80, ge=20, le=5000, description="How long each frame is shown; GIF rounds to 10."
+    milliseconds: Annotated[int, Field(ge=20, le=5000), WHOLE] = Field(
+        default=80, description="How long each frame is shown; GIF rounds to 10."
     )
     loop: bool = Field(
         default=True, description="Goes back to the first card and on, for ever; else ends with the last."

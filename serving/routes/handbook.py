@@ -7,10 +7,18 @@ from fastapi import APIRouter, Request, Response
 from serving import accept, problems
 from serving.bodies import Explanation
 from serving.content import JSON
-from serving.openapi import refusals
+from serving.openapi import refusals, response_headers
 from serving.problems import Kind, Refusal
 
 KINDS = {kind.name: kind for kind in vars(problems).values() if isinstance(kind, Kind)}
+
+NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "The last part of the problem's type.",
+    "schema": {"type": "string", "enum": [*KINDS]},
+}
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -38,13 +46,15 @@ router = APIRouter()
         200: {
             "description": "What the problem means and how to cure it.",
             "content": {"text/html": {"schema": {"type": "string"}}},
+            "headers": response_headers("Cache-Control", "Vary"),
         },
         **refusals(404, 406, 500),
     },
+    openapi_extra={"parameters": [NAME]},
 )
-async def problem(name: str, request: Request) -> Response:
+async def problem(request: Request) -> Response:
     """Explain a type of problem, in words for people and as JSON."""
-    kind = KINDS.get(name)
+    kind = KINDS.get(request.path_params["name"])
     if kind is None:
         raise Refusal(problems.NOT_FOUND, "There is no such problem. /openapi.json lists those there are.")
     media_type = accept.choose(request.headers, [JSON, "text/html"])

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from serving.bodies import ModelCard, Models
 from serving.contract import MODELS
 from serving.gateway import TheGateway
-from serving.openapi import refusals
+from serving.openapi import refusals, response_headers
 
 router = APIRouter()
 
@@ -15,7 +15,7 @@ router = APIRouter()
     "/models",
     operation_id="models",
     summary="Describe the models",
-    responses=refusals(500, 502, 503, 504),
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 502, 503, 504)},
 )
 async def models(gateway: TheGateway) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""

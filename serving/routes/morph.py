@@ -8,7 +8,7 @@ from serving.bodies import MorphBody
 from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
 from serving.gateway import TheGateway
-from serving.openapi import FILE, HEADERS, refusals
+from serving.openapi import file_content, json_body, refusals, response_headers
 from serving.problems import Fault, invalid
 
 MAX_FRAMES = 128
@@ -27,28 +27,26 @@ router = APIRouter()
     responses={
         200: {
             "description": "The frames as a moving picture, or as PNG files in a ZIP. `Accept` decides.",
-            "content": {media_type: {"schema": FILE} for media_type in FILES},
-            "headers": HEADERS,
+            "content": file_content(FILES),
+            "headers": response_headers(
+                "Cache-Control", "Vary", "X-Model-Version", "X-Label", "Content-Disposition"
+            ),
         },
         **refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": MorphBody.model_json_schema(),
-                    "examples": {
-                        "circle": {"summary": "Three cards and back", "value": {"seeds": [7, 42, 3]}},
-                        "once": {
-                            "summary": "From one card to another, slowly",
-                            "value": {"seeds": [7, 42], "frames": 40, "milliseconds": 100, "loop": False},
-                        },
-                    },
-                }
+    openapi_extra=json_body(
+        MorphBody,
+        {
+            "Three cards and back": {"seeds": [7, 42, 3]},
+            "One card to another, slowly": {
+                "seeds": [7, 42],
+                "frames": 40,
+                "milliseconds": 100,
+                "loop": False,
             },
-        }
-    },
+        },
+        required=True,
+    ),
 )
 async def morph(request: Request, gateway: TheGateway) -> Response:
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""

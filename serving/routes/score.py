@@ -17,7 +17,7 @@ from serving.cards import BadCard, Card
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gateway import TheGateway
-from serving.openapi import FILE, IMAGES, refusals
+from serving.openapi import FILE, IMAGES, header, refusals, response_headers
 from serving.prefer import preferences
 from serving.problems import Fault, Kind, Refusal, problem_of
 from serving.uploads import Upload, read_file, read_files
@@ -41,8 +41,12 @@ router = APIRouter()
     operation_id="score",
     summary="Judge cards",
     response_model=Judgement,
-    responses=refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
+    responses={
+        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied")},
+        **refusals(400, 406, 408, 413, 415, 422, 500, 502, 503, 504),
+    },
     openapi_extra={
+        "parameters": [header("Prefer", "handling=lenient has each bad upload answered with its problem.")],
         "requestBody": {
             "required": True,
             "content": {
@@ -64,7 +68,7 @@ router = APIRouter()
                 },
                 **IMAGES,
             },
-        }
+        },
     },
 )
 async def score(request: Request, gateway: TheGateway) -> Response:
