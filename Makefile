@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-observing format descriptors lock clean
+.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-observing format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ train: .venv/.training ## install what training needs, and say how to go on
 
 browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install chromium chromium-driver)
 	.venv/bin/pytest -m browser
+
+fuzz-api: .venv/.dev ## ask a gateway with the starter models all that OpenAPI allows and forbids, for minutes
+	.venv/bin/python -m tests.contract.fuzz_api
 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
 	.venv/bin/python tests/deploy/up.py

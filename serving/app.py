@@ -30,7 +30,7 @@ from serving.metrics import Metrics
 from serving.openapi import Holofoil
 from serving.patience import Patience
 from serving.rates import Memory, Rates, RedisStore
-from serving.routes import card, generate, score, status
+from serving.routes import card, generate, handbook, models, morph, score, status
 from serving.settings import HERE, Settings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.witnesses = witnesses
     problems.install(app)
-    for route in (card, generate, score, status):
+    for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from serving import cards, noise
 from serving.contract import MAX_ROWS
+from serving.problems import Problem
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -19,8 +20,14 @@ def plain(value: str) -> str:
     return value
 
 
-Plain = BeforeValidator(plain)
-Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS)]
+def whole(value: object) -> object:
+    """Turn 4.0 into 4: to JSON they are one number, and to JSON Schema both are integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+PLAIN = BeforeValidator(plain)
+WHOLE = BeforeValidator(whole)  # stands behind the bounds, which would else be missing in the schema
+Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS), WHOLE]
 Truncation = Annotated[
     float,
     Field(
@@ -30,7 +37,7 @@ Truncation = Annotated[
         description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
     ),
 ]
-Quality = Annotated[int, Field(ge=1, le=100)]
+Quality = Annotated[int, Field(ge=1, le=100), WHOLE]
 NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
 
 
@@ -39,7 +46,7 @@ class GenerateBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    n: int = Field(default=1, ge=1, le=MAX_ROWS, description="How many cards.")
+    n: Annotated[int, Field(ge=1, le=MAX_ROWS), WHOLE] = Field(default=1, description="How many cards.")
     seed: Seed | None = Field(
         default=None,
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
@@ -75,17 +82,40 @@ class CardQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seed: Annotated[Seed, Plain] = Field(description="The card's seed.")
-    truncation: Annotated[Truncation, Plain] = 1.0
+    seed: Annotated[Seed, PLAIN] = Field(description="The card's seed.")
+    truncation: Annotated[Truncation, PLAIN] = 1.0
     label: str | None = Field(
         default=None,
         description="The card's kind, by a name that /models lists under classes; else it follows from the "
         "seed.",
     )
     format: cards.Format = Field(default="png", description="Of the image.")
-    quality: Annotated[Quality, Plain] | None = Field(
+    quality: Annotated[Quality, PLAIN] | None = Field(
         default=None, description="Of jpeg and webp, 90 unless given; not for png."
     )
+
+
+class MorphBody(BaseModel):
+    """Which cards to turn into each other, and how."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seeds: list[Seed] = Field(min_length=2, max_length=MAX_ROWS, description="The cards to pass, in order.")
+    frames: Annotated[int, Field(ge=1, le=120), WHOLE] = Field(
+        default=12, description="From one card to the next. In all there may be 128."
+    )
+    milliseconds: Annotated[int, Field(ge=20, le=5000), WHOLE] = Field(
+        default=80, description="How long each frame is shown; GIF rounds to 10."
+    )
+    loop: bool = Field(
+        default=True, description="Goes back to the first card and on, for ever; else ends with the last."
+    )
+    label: str | None = Field(
+        default=None,
+        description="The kind of all frames, by a name that /models lists under classes; null for the kind "
+        "of the first seed.",
+    )
+    truncation: Truncation = 1.0
 
 
 class Model(BaseModel):
@@ -123,7 +153,7 @@ class ScoredCard(BaseModel):
     """What the discriminator makes of one upload."""
 
     index: int
-    filename: str
+    filename: str | None = Field(description="As the client named it; null for a body that is the card.")
     sha256: str = Field(description="Of the file as it came.")
     format: str = Field(description="As found in the bytes, whatever the name says.")
     width: int = Field(description="Of the upload, upright.")
@@ -134,13 +164,26 @@ class ScoredCard(BaseModel):
     applied: list[str] = Field(description="What was done to the picture before it was judged.")
 
 
+class UnreadCard(BaseModel):
+    """An upload that is no card, in an answer to Prefer: handling=lenient."""
+
+    index: int
+    filename: str | None
+    error: Problem
+
+
 class Judgement(BaseModel):
     """The scored uploads, in their order."""
 
     id: str
     created: int = Field(description="Unix time, in seconds.")
     model: Model
-    data: list[ScoredCard]
+    data: list[ScoredCard | UnreadCard]
+
+
+Classes = Annotated[
+    list[str], Field(description="Names of the kinds of card, each a label for /generate; often none.")
+]
 
 
 class Health(BaseModel):
@@ -157,9 +200,33 @@ class Readiness(BaseModel):
     noise_size: int
     height: int
     width: int
-    classes: list[str] = Field(
-        description="Names of the kinds of card, each a label for /generate; often none."
-    )
+    classes: Classes
+
+
+class ModelCard(BaseModel):
+    """One of the two models."""
+
+    name: str
+    version: str
+    noise_size: int = Field(description="Numbers in a row of noise.")
+    height: int = Field(description="Of a card, in pixels.")
+    width: int
+    classes: Classes
+
+
+class Models(BaseModel):
+    """The models, generator first."""
+
+    data: list[ModelCard]
+
+
+class Explanation(BaseModel):
+    """What a problem means."""
+
+    type: str
+    title: str
+    status: int
+    cure: str = Field(description="How it comes about, and what to do.")
 
 
 class Fault(BaseModel):
@@ -175,7 +242,7 @@ class Fault(BaseModel):
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    type: str = Field(description="/problems/<name>; programs should decide by this.")
+    type: str = Field(description="/problems/<name>, where it is explained; programs should decide by this.")
     title: str
     status: int
     detail: str = Field(description="What is wrong with this request and what to do.")

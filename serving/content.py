@@ -1,5 +1,6 @@
 """The content of a request: the media type it claims, and its JSON, read and checked."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from fastapi import Request
@@ -8,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from serving import problems
 from serving.limits import has_body
 from serving.problems import Refusal
+
+JSON = "application/json"
 
 MAX_JSON = 64 * 1024
 """Largest JSON body, in bytes: 16 rows of 128 numbers, each with 17 digits, sign, exponent, comma and space,
@@ -21,7 +24,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     """Read a JSON body as a model; no body at all is {}. Raises Refusal for one that breaks a rule."""
     if not has_body(request.headers):
         return validated(model, b"{}")
-    require_media_type(request, "application/json", 'Send {"n": 4} as application/json, or no body.')
+    require_media_type(request, [JSON], 'Send {"n": 4} as application/json, or no body.')
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -38,13 +41,15 @@ def validated(model: type[Body], body: bytes) -> Body:
         raise problems.from_validation(error) from None
 
 
-def require_media_type(request: Request, expected: str, advice: str) -> None:
-    """Raise Refusal unless the body claims to be of the expected type, as it is."""
+def require_media_type(request: Request, expected: Sequence[str], advice: str) -> str:
+    """Return the type that the body claims to be of; raise Refusal unless that can be read."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Refusal(
             problems.UNSUPPORTED_MEDIA_TYPE,
             "Compressed bodies are not read. Send it as it is.",
             headers={"Accept-Encoding": "identity"},  # RFC 9110, 12.5.3
         )
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != expected:
-        raise Refusal(problems.UNSUPPORTED_MEDIA_TYPE, advice, headers={"Accept-Post": expected})
+    claimed = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if claimed not in expected:
+        raise Refusal(problems.UNSUPPORTED_MEDIA_TYPE, advice, headers={"Accept-Post": ", ".join(expected)})
+    return claimed

@@ -61,5 +61,9 @@ def named(filename: str) -> dict[str, str]:
 
 def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
     """Say of the one card in an image file how to name it, and of what kind it is."""
-    headers = named(f"card-{mark}.{extension(format)}")
-    return headers if kind is None else headers | {"X-Label": quote(kind)}
+    return named(f"card-{mark}.{extension(format)}") | kind_header(kind)
+
+
+def kind_header(kind: str | None) -> dict[str, str]:
+    """Name the kind of what an image file shows, where there are kinds."""
+    return {} if kind is None else {"X-Label": quote(kind)}

@@ -1,24 +1,47 @@
-"""What OpenAPI says of the routes beside their own words: problems, headers, image files, further schemas."""
+"""What OpenAPI says of the routes beside their own words: bodies, queries, headers, files, problems."""
 
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, get_args
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
 from serving import cards, problems
-from serving.bodies import Fault, Problem
-from serving.problems import Kind
+from serving.bodies import Fault, GenerateBody, MorphBody, Problem
+from serving.problems import Kind, Refusal, problem_of
 
-FILE = {"type": "string", "contentEncoding": "binary"}
+JSON = "application/json"
+FILE = {"type": "string", "format": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}
+
+EXTRA = (GenerateBody, MorphBody, Problem, Fault)
+"""Models that FastAPI does not meet, since no route takes or returns them by its signature."""
 
 HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}
     for name, description in {
+        "Accept-Post": "The media types of bodies that are read here.",
+        "Allow": "The methods of this address.",
+        "Cache-Control": "Whether and how long this may be kept.",
+        "Content-Disposition": "A name for the file.",
+        "ETag": "Names this card; send it back in If-None-Match.",
+        "Preference-Applied": "handling=lenient, where Prefer asked for it.",
+        "Retry-After": "Seconds to wait before asking again.",
+        "Vary": "The request's headers that the answer depends on.",
+        "X-Label": "The kind of the card, percent-encoded, where the models know kinds.",
+        "X-Model-Version": "The version of the model that answered.",
+        "X-Request-ID": "The request's own X-Request-ID, or one made for it; the gateway's log has it.",
         "X-Seed": "The seed of the first card.",
-        "X-Model-Version": "The version of the generator.",
-        "X-Label": "The kind of the one card in an image file, percent-encoded, where the models know kinds.",
     }.items()
+}
+
+PROBLEM_HEADERS = {
+    405: ("Allow",),
+    406: ("Vary",),
+    415: ("Accept-Post",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
 }
 
 
@@ -29,13 +52,13 @@ KEY_SCHEMES = {
 
 
 class Holofoil(FastAPI):
-    """FastAPI whose OpenAPI also has the schemas of our refusals, and says which routes need a key."""
+    """FastAPI whose OpenAPI also has the schemas that only bodies and refusals use, and the need of keys."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Problem, Fault):
+        for model in EXTRA:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
             schemas[model.__name__] = schema
@@ -47,6 +70,36 @@ class Holofoil(FastAPI):
                 if "401" in operation["responses"]:
                     operation["security"] = [{name: []} for name in KEY_SCHEMES]
         return document
+
+
+def response_headers(*names: str) -> dict[str, Any]:
+    """Describe the headers of an answer; every answer has its request's id."""
+    return {name: HEADERS[name] for name in ("X-Request-ID", *names)}
+
+
+def file_content(media_types: Sequence[str]) -> dict[str, Any]:
+    """Describe content that is a file."""
+    return {media_type: {"schema": FILE} for media_type in media_types}
+
+
+def json_body(model: type[BaseModel], examples: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """Describe a JSON body; examples are bodies by what they ask for."""
+    named = {
+        words.lower().replace(" ", "-"): {"summary": words, "value": body} for words, body in examples.items()
+    }
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": required, "content": {JSON: {"schema": schema, "examples": named}}}}
+
+
+def header(name: str, description: str) -> dict[str, Any]:
+    """Describe an optional header of a request."""
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
 
 
 def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
@@ -65,13 +118,22 @@ def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with."""
+    """Describe the problems a route may answer with, each with an example."""
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
+    return {status: refusal([kind for kind in kinds if kind.status == status]) for status in sorted(statuses)}
+
+
+def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:
+    """Describe the problems of one status."""
+    examples = {
+        kind.name: {"summary": kind.title, "value": problem_of(Refusal(kind, kind.cure), "7f3a").model_dump()}
+        for kind in kinds
+    }
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    titles: dict[int, list[str]] = {}
-    for kind in vars(problems).values():
-        if isinstance(kind, Kind) and kind.status in statuses:
-            titles.setdefault(kind.status, []).append(f"`{kind.name}`: {kind.title}.")
+    status = kinds[0].status
     return {
-        status: {"description": " ".join(lines), "content": {problems.MEDIA_TYPE: {"schema": schema}}}
-        for status, lines in sorted(titles.items())
+        "description": f"{HTTPStatus(status).phrase}. "
+        + " ".join(f"`{kind.name}`: {kind.title}." for kind in kinds),
+        "headers": response_headers("Cache-Control", *PROBLEM_HEADERS.get(status, ())),
+        "content": {problems.MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }

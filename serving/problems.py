@@ -39,36 +39,144 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of problem: the last part of its type URI, its status and its title."""
+    """One sort of problem: the last part of its type URI, its status, its title, and how to cure it."""
 
     name: str
     status: int
     title: str
+    cure: str = ""
+
+    @property
+    def type(self) -> str:
+        """The address where the cure is told; RFC 9457 has another for what says no more than its status."""
+        return f"/problems/{self.name}" if self.name else "about:blank"
 
 
-MALFORMED_QUERY = Kind("malformed-query", 400, "The query cannot be read")
-MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
-UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed")
-FORBIDDEN = Kind("forbidden", 403, "This key may not do that")
-NOT_FOUND = Kind("not-found", 404, "Nothing is here")
-METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address has no such method")
-NOT_ACCEPTABLE = Kind("not-acceptable", 406, "No answer fits the Accept header")
-BODY_TIMEOUT = Kind("body-timeout", 408, "The body came too slowly")
-TOO_LARGE = Kind("too-large", 413, "The request is too large")
-UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "This content type is not read here")
-UNSUPPORTED_IMAGE = Kind("unsupported-image", 415, "This image format is not read")
-VALIDATION = Kind("validation", 422, "The request breaks a rule")
-IMAGE_CORRUPT = Kind("image-corrupt", 422, "The image is damaged")
-IMAGE_ANIMATED = Kind("image-animated", 422, "The image is animated")
-IMAGE_DIMENSIONS = Kind("image-dimensions", 422, "The image has the wrong size")
-RATE_LIMITED = Kind("rate-limited", 429, "Too many cards in too short a time")
-INTERNAL = Kind("internal", 500, "The gateway failed")
-BACKEND_ERROR = Kind("backend-error", 502, "The models gave a wrong answer")
-NOT_READY = Kind("not-ready", 503, "The models are not ready")
-OVERLOADED = Kind("overloaded", 503, "The models have more work than they can do in time")
-DRAINING = Kind("draining", 503, "The gateway is about to end")
-BACKEND_UNAVAILABLE = Kind("backend-unavailable", 503, "The model server cannot be reached")
-DEADLINE_EXCEEDED = Kind("deadline-exceeded", 504, "The models took too long")
+MALFORMED_QUERY = Kind(
+    "malformed-query",
+    400,
+    "The query cannot be read",
+    "A percent sign is not followed by two hexadecimal digits, or what they spell is not UTF-8. Have a "
+    "library write the query.",
+)
+MALFORMED_BODY = Kind(
+    "malformed-body",
+    400,
+    "The body cannot be read",
+    "JSON must be one object in UTF-8. A multipart body needs its boundary in the Content-Type and the final "
+    "boundary at its end. Have an HTTP client write it, and send it whole.",
+)
+UNAUTHENTICATED = Kind(
+    "unauthenticated",
+    401,
+    "A key is needed",
+    "Send Authorization: Bearer KEY, or X-API-Key: KEY. Whoever runs this gateway gives keys out.",
+)
+FORBIDDEN = Kind(
+    "forbidden",
+    403,
+    "This key may not do that",
+    "Each key has rights of its own. Ask whoever runs this gateway for one that may.",
+)
+NOT_FOUND = Kind(
+    "not-found",
+    404,
+    "Nothing is here",
+    "/openapi.json lists every address. Look for a slip of the pen in yours.",
+)
+METHOD_NOT_ALLOWED = Kind(
+    "method-not-allowed", 405, "This address has no such method", "The Allow header names the methods it has."
+)
+NOT_ACCEPTABLE = Kind(
+    "not-acceptable",
+    406,
+    "No answer fits the Accept header",
+    "The detail lists what this can be answered as. Ask for one of them, or for */*. Several cards do not go "
+    "into one image file, but into JSON, a ZIP or a sheet.",
+)
+BODY_TIMEOUT = Kind(
+    "body-timeout", 408, "The body came too slowly", "Send a smaller body, or the same over a faster line."
+)
+TOO_LARGE = Kind(
+    "too-large", 413, "The request is too large", "The detail names the limit. Send fewer or smaller files."
+)
+UNSUPPORTED_MEDIA_TYPE = Kind(
+    "unsupported-media-type",
+    415,
+    "This content type is not read here",
+    "The Accept-Post header lists the types that are. Bodies are read as they are, not compressed.",
+)
+UNSUPPORTED_IMAGE = Kind(
+    "unsupported-image",
+    415,
+    "This image format is not read",
+    "The bytes of a file decide, not its name. Save the picture as PNG, JPEG or WebP.",
+)
+VALIDATION = Kind(
+    "validation",
+    422,
+    "The request breaks a rule",
+    "The field errors names each broken rule and where it stands; /openapi.json has all rules.",
+)
+IMAGE_CORRUPT = Kind(
+    "image-corrupt",
+    422,
+    "The image is damaged",
+    "The file is cut short or broken. Save or download it again.",
+)
+IMAGE_ANIMATED = Kind("image-animated", 422, "The image is animated", "Send one still frame of it.")
+IMAGE_DIMENSIONS = Kind(
+    "image-dimensions",
+    422,
+    "The image has the wrong size",
+    "16 million pixels are read at most, and each side needs 8 or more. Scale it.",
+)
+RATE_LIMITED = Kind(
+    "rate-limited",
+    429,
+    "Too many cards in too short a time",
+    "RateLimit says how many cards are left, and Retry-After in how many seconds there is room again.",
+)
+INTERNAL = Kind(
+    "internal",
+    500,
+    "The gateway failed",
+    "This is a fault of the gateway, not of the request. Its log has the reason under the id that instance "
+    "holds.",
+)
+BACKEND_ERROR = Kind(
+    "backend-error",
+    502,
+    "The models gave a wrong answer",
+    "The models and the gateway do not fit each other. Whoever runs them should export the models again.",
+)
+NOT_READY = Kind(
+    "not-ready",
+    503,
+    "The models are not ready",
+    "They are being loaded, or there are none. Ask again after the seconds in Retry-After.",
+)
+OVERLOADED = Kind(
+    "overloaded",
+    503,
+    "The models have more work than they can do in time",
+    "Ask again after the seconds in Retry-After, which follow from the queue; or wait longer, by Prefer: wait=N.",
+)
+DRAINING = Kind(
+    "draining",
+    503,
+    "The gateway is about to end",
+    "Another one may take its place. Ask again after the seconds in Retry-After.",
+)
+BACKEND_UNAVAILABLE = Kind(
+    "backend-unavailable",
+    503,
+    "The model server cannot be reached",
+    "It is restarting, or it has too much to do. Ask again after the seconds in Retry-After.",
+)
+DEADLINE_EXCEEDED = Kind(
+    "deadline-exceeded", 504, "The models took too long", "Ask for fewer cards at once, or again later."
+)
 
 BACKEND_KINDS: dict[type[BackendError], Kind] = {
     NotReady: NOT_READY,
@@ -96,17 +204,22 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def answer(refusal: Refusal, request_id: str) -> Response:
-    """Write a refusal as the response that the client gets."""
+def problem_of(refusal: Refusal, request_id: str) -> Problem:
+    """Describe a refusal as the client reads it."""
     kind = refusal.kind
-    problem = Problem(
-        type=f"/problems/{kind.name}",
+    return Problem(
+        type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=refusal.detail,
         instance=request_id,
         errors=list(refusal.errors),
     )
+
+
+def answer(refusal: Refusal, request_id: str) -> Response:
+    """Write a refusal as the response that the client gets."""
+    kind, problem = refusal.kind, problem_of(refusal, request_id)
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("Retry-After", retry_after(BackendError.retry_after))
@@ -171,7 +284,7 @@ def from_http(error: HTTPException) -> Refusal:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return Refusal(NOT_FOUND, "There is nothing at this address. /openapi.json lists what there is.")
     status = HTTPStatus(error.status_code)
-    kind = Kind(status.phrase.lower().replace(" ", "-"), status.value, status.phrase)
+    kind = Kind("", status.value, status.phrase)
     return Refusal(
         kind, "The request was refused. /openapi.json says what this address expects.", (), error.headers
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.problems import MALFORMED_BODY, TOO_LARGE, VALIDATION, Fault, Refusal
+from serving.problems import MALFORMED_BODY, VALIDATION, Fault, Refusal
 
 MAX_PARTS = 64
 """A body with more parts is not read to its end."""
@@ -16,11 +16,26 @@ BROKEN = "The multipart body is broken or cut short. Send it whole, as curl -F a
 
 @dataclass
 class Upload:
-    """One file as it came; its name is for show."""
+    """One file as it came; its name is for show, and a body that is the file has none."""
 
-    filename: str
+    filename: str | None
+    most: int
+    """Bytes that may be kept."""
     data: bytearray = field(default_factory=bytearray)
-    size: int = 0  # also counts the bytes above the limit, which data has not
+    size: int = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece; of a file that becomes too large nothing is kept but its size."""
+        self.size += len(piece)
+        if self.size <= self.most:
+            self.data += piece
+        else:
+            self.data.clear()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it was kept."""
+        return self.size == len(self.data)
 
 
 @dataclass
@@ -72,18 +87,13 @@ class Parts:
             detail = f"{self.name} came as text. Send a file: with curl, -F {self.name}=@card.png."
             self.fault(f"/{self.name}", "not_a_file", detail)
         else:
-            self.current = Upload(options[b"filename"].decode(errors="replace")[:255])
+            self.current = Upload(options[b"filename"].decode(errors="replace")[:255], self.max_file)
             self.files.append(self.current)
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Keep a piece of a file, up to the limit."""
-        if self.current is None:
-            return
-        self.current.size += end - start
-        if self.current.size <= self.max_file:
-            self.current.data += data[start:end]
-        else:
-            self.current.data.clear()
+        if self.current is not None:
+            self.current.add(data[start:end])
 
     def on_end(self) -> None:
         """Note that the final boundary came: without it the last file may lack its end."""
@@ -97,7 +107,7 @@ class Parts:
 async def read_files(
     content_type: str, body: AsyncIterator[bytes], *, name: str, max_files: int, max_file: int
 ) -> list[Upload]:
-    """Read 1 to max_files files, all of the field `name`, each of at most max_file bytes.
+    """Read 1 to max_files files, all of the field `name`; one above max_file bytes is not whole.
 
     A body that breaks a rule is still read to its end, since a client that is cut off while it sends
     may never see why. Raises Refusal for a body that is broken, lacks its final boundary, or breaks a rule.
@@ -130,6 +140,14 @@ async def read_files(
     return parts.files
 
 
+async def read_file(body: AsyncIterator[bytes], max_file: int) -> Upload:
+    """Read a body that is the file itself, to its end; one above max_file bytes is not whole."""
+    upload = Upload(None, max_file)
+    async for chunk in body:
+        upload.add(chunk)
+    return upload
+
+
 def check(parts: Parts, max_files: int) -> None:
     """Raise Refusal where the parts break a rule."""
     if len(parts.files) > max_files:
@@ -138,14 +156,6 @@ def check(parts: Parts, max_files: int) -> None:
         raise Refusal(VALIDATION, parts.faults[0].detail, parts.faults)
     if not parts.files:
         raise Refusal(VALIDATION, f"No file came. Send 1 to {max_files} files in the field {parts.name}.")
-    rule = f"A file may have {parts.max_file:,} bytes. Send a smaller one."
-    large = [
-        Fault(pointer=f"/{parts.name}/{index}", code="too_large", detail=rule)
-        for index, file in enumerate(parts.files)
-        if file.size > parts.max_file
-    ]
-    if large:
-        raise Refusal(TOO_LARGE, rule, large)
 
 
 def too_many(name: str, most: int) -> Refusal:

@@ -7,12 +7,14 @@ from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import TheGateway
-from serving.openapi import HEADERS, IMAGES, parameters, refusals
+from serving.openapi import IMAGES, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
 from serving.query import read_query
 
 KEPT = "max-age=86400"
 """A day: the card never changes, yet other models may be exported."""
+
+KNOWN = ("ETag", "Cache-Control", "X-Model-Version")
 
 router = APIRouter()
 
@@ -24,11 +26,17 @@ router = APIRouter()
     summary="Fetch one card",
     response_class=Response,
     responses={
-        200: {"description": "The image file.", "content": IMAGES, "headers": HEADERS},
-        304: {"description": "If-None-Match names this card: you have it.", "headers": HEADERS},
+        200: {
+            "description": "The image file.",
+            "content": IMAGES,
+            "headers": response_headers(*KNOWN, "X-Seed", "X-Label", "Content-Disposition"),
+        },
+        304: {"description": "If-None-Match names this card.", "headers": response_headers(*KNOWN)},
         **refusals(400, 401, 403, 422, 429, 500, 502, 503, 504),
     },
-    openapi_extra={"parameters": parameters(CardQuery)},
+    openapi_extra={
+        "parameters": [*parameters(CardQuery), header("If-None-Match", "ETags of cards you have.")]
+    },
 )
 async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw the card of a seed, as POST /generate does, for `<img>` and caches. The address alone decides.

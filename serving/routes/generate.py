@@ -11,18 +11,16 @@ from starlette.datastructures import Headers
 from serving import accept, archive, cards, noise, order
 from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
-from serving.content import read_json
+from serving.content import JSON, read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import Gateway, TheGateway
-from serving.openapi import FILE, HEADERS, IMAGES, refusals
+from serving.openapi import IMAGES, file_content, json_body, refusals, response_headers
 from serving.order import Order
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
 from serving.sheet import lay_out
-
-JSON = "application/json"
 
 router = APIRouter()
 
@@ -36,28 +34,22 @@ router = APIRouter()
         200: {
             "description": "The cards as JSON or a ZIP; one card or a sheet also as an image file. "
             "`Accept` decides.",
-            "content": {**IMAGES, archive.MEDIA_TYPE: {"schema": FILE}},
-            "headers": HEADERS,
+            "content": file_content([*IMAGES, archive.MEDIA_TYPE]),
+            "headers": response_headers(
+                "Cache-Control", "Vary", "X-Model-Version", "X-Seed", "X-Label", "Content-Disposition"
+            ),
         },
         **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
     },
-    openapi_extra={
-        "requestBody": {
-            "content": {
-                "application/json": {
-                    "schema": GenerateBody.model_json_schema(),
-                    "examples": {
-                        "four": {"summary": "Four cards", "value": {"n": 4, "seed": 42}},
-                        "typical": {"summary": "One typical card", "value": {"truncation": 0.7}},
-                        "sheet": {
-                            "summary": "Nine cards on one image",
-                            "value": {"n": 9, "layout": "sheet", "output_format": "webp"},
-                        },
-                    },
-                }
-            }
-        }
-    },
+    openapi_extra=json_body(
+        GenerateBody,
+        {
+            "Four cards": {"n": 4, "seed": 42},
+            "One typical card": {"truncation": 0.7},
+            "Nine cards on one image": {"n": 9, "layout": "sheet", "output_format": "webp"},
+        },
+        required=False,
+    ),
 )
 async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""

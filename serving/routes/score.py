@@ -4,25 +4,28 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from serving import cards, problems
-from serving.backend import ModelInfo
-from serving.bodies import Judgement, Model, ScoredCard
+from serving import accept, cards, problems
+from serving.backend import ModelInfo, Scored
+from serving.bodies import Judgement, Model, ScoredCard, UnreadCard
 from serving.cards import BadCard, Card
-from serving.content import require_media_type
+from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gate import MayScore
-from serving.gateway import TheGateway
-from serving.openapi import FILE, refusals
+from serving.gateway import Gateway, TheGateway
+from serving.openapi import FILE, IMAGES, header, refusals, response_headers
 from serving.patience import deadline_of
-from serving.problems import Fault, Kind, Refusal
+from serving.prefer import preferences
+from serving.problems import Fault, Kind, Refusal, problem_of
 from serving.timings import stage
-from serving.uploads import Upload, read_files
+from serving.uploads import Upload, read_file, read_files
 
+MULTIPART = "multipart/form-data"
 FILES = "files"
 
 BAD_CARD_KINDS: dict[cards.BadCardCode, Kind] = {
@@ -41,12 +44,16 @@ router = APIRouter()
     operation_id="score",
     summary="Judge cards",
     response_model=Judgement,
-    responses=refusals(400, 401, 403, 408, 413, 415, 422, 429, 500, 502, 503, 504),
+    responses={
+        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied")},
+        **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
+    },
     openapi_extra={
+        "parameters": [header("Prefer", "handling=lenient has each bad upload answered with its problem.")],
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {
+                MULTIPART: {
                     "schema": {
                         "type": "object",
                         "required": [FILES],
@@ -61,56 +68,56 @@ router = APIRouter()
                             }
                         },
                     }
-                }
+                },
+                **IMAGES,
             },
-        }
+        },
     },
 )
 async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Response:
-    """Judge 1 to 16 uploads. If one of them cannot be read none is judged, and every bad one is named."""
-    require_media_type(
-        request, "multipart/form-data", f"Send the cards as multipart/form-data: curl -F {FILES}=@card.png."
-    )
+    """Judge 1 to 16 uploads, or one image that is the whole body, whichever kind of image it claims to be.
+
+    If one of them cannot be read none is judged, and every bad one is named. With `Prefer: handling=lenient`
+    the others are judged, and each bad one has its problem in place of scores.
+    """
+    accept.choose(request.headers, [JSON])
     with gateway.backend.judging(1, deadline_of(request)):
         pass  # where there is no room no body is read
-    uploads = await read_files(
-        request.headers["content-type"],
-        request.stream(),
-        name=FILES,
-        max_files=MAX_ROWS,
-        max_file=gateway.settings.max_file,
-    )
+    uploads = await read_uploads(request, gateway.settings.max_file)
     deadline = deadline_of(request)
+    headers: dict[str, str] = {}
     with gateway.backend.judging(len(uploads), deadline) as judge:
         await visit.take(len(uploads))
         info = await gateway.backend.info(deadline=deadline)
-        with stage("decode"):
-            read = await asyncio.gather(*(gateway.work(read_card, upload, info) for upload in uploads))
-        refuse_bad(read)
-        readable = [card for card in read if isinstance(card, ReadCard)]
-        scored = await judge(np.stack([card.pixels for card in readable]))
+        read = await read_cards(gateway, uploads, info)
+        if preferences(request.headers.getlist("prefer")).get("handling", "").lower() == "lenient":
+            headers["Preference-Applied"] = "handling=lenient"
+        else:
+            refuse_bad(read)
+        pixels = [card.pixels for card in read if isinstance(card, ReadCard)]
+        scored = await judge(np.stack(pixels)) if pixels else None
+    version = scored.version if scored else info.version
     judgement = Judgement(
         id=f"scr_{secrets.token_hex(12)}",
         created=int(time.time()),
-        model=Model(name=SCORE.model, version=scored.version),
-        data=[
-            ScoredCard(
-                index=index,
-                filename=upload.filename,
-                sha256=card.sha256,
-                format=card.format,
-                width=card.width,
-                height=card.height,
-                logit=shortest(scored.logit[index]),
-                probability=shortest(scored.probability[index]),
-                percentile=shortest(scored.percentile[index]),
-                applied=list(card.applied),
-            )
-            for index, (upload, card) in enumerate(zip(uploads, readable, strict=True))
-        ],
+        model=Model(name=SCORE.model, version=version),
+        data=entries(uploads, read, scored, request.state.request_id),
     )
-    headers = {"X-Model-Version": scored.version}
-    return Response(judgement.model_dump_json(), 200, headers, "application/json")
+    return Response(judgement.model_dump_json(), 200, headers | {"X-Model-Version": version}, JSON)
+
+
+async def read_uploads(request: Request, max_file: int) -> list[Upload]:
+    """Read the files of a multipart body, or the body that is one."""
+    claimed = require_media_type(
+        request,
+        [MULTIPART, *IMAGES],
+        f"Send cards as {MULTIPART}, with curl -F {FILES}=@card.png, or one as the body, as image/png.",
+    )
+    if claimed in IMAGES:
+        return [await read_file(request.stream(), max_file)]
+    return await read_files(
+        request.headers["content-type"], request.stream(), name=FILES, max_files=MAX_ROWS, max_file=max_file
+    )
 
 
 @dataclass(frozen=True)
@@ -125,13 +132,31 @@ class ReadCard:
     applied: tuple[str, ...]
 
 
-def read_card(upload: Upload, info: ModelInfo) -> ReadCard | BadCard:
-    """Read one upload; a bad one is returned, not raised, so that its neighbours are looked at too."""
+async def read_cards(
+    gateway: Gateway, uploads: Sequence[Upload], info: ModelInfo
+) -> list[ReadCard | Refusal]:
+    """Read every upload on the threads for pixels."""
+    places = ["" if upload.filename is None else f"/{FILES}/{index}" for index, upload in enumerate(uploads)]
+    with stage("decode"):
+        return await asyncio.gather(
+            *(
+                gateway.work(read_card, upload, info, place)
+                for upload, place in zip(uploads, places, strict=True)
+            )
+        )
+
+
+def read_card(upload: Upload, info: ModelInfo, pointer: str) -> ReadCard | Refusal:
+    """Read one upload; the refusal of a bad one is returned, so that its neighbours are looked at too."""
+    if not upload.whole:
+        detail = f"A file may have {upload.most:,} bytes. Send a smaller one."
+        return Refusal(problems.TOO_LARGE, detail, [Fault(pointer=pointer, code="too_large", detail=detail)])
     data = bytes(upload.data)
     try:
         picture = cards.decode(data)
     except BadCard as bad:
-        return bad
+        fault = Fault(pointer=pointer, code=bad.code, detail=str(bad))
+        return Refusal(BAD_CARD_KINDS[bad.code], str(bad), [fault])
     height, width = picture.card.shape[:2]
     applied = (
         picture.applied if (height, width) == (info.height, info.width) else (*picture.applied, "resize")
@@ -146,19 +171,46 @@ def read_card(upload: Upload, info: ModelInfo) -> ReadCard | BadCard:
     )
 
 
-def refuse_bad(read: list[ReadCard | BadCard]) -> None:
+def refuse_bad(read: Sequence[ReadCard | Refusal]) -> None:
     """Raise Refusal naming every upload that is no card."""
-    bad = {index: card for index, card in enumerate(read) if isinstance(card, BadCard)}
+    bad = {index: card for index, card in enumerate(read) if isinstance(card, Refusal)}
     if not bad:
         return
-    kinds = {BAD_CARD_KINDS[card.code] for card in bad.values()}
-    faults = [
-        Fault(pointer=f"/{FILES}/{index}", code=card.code, detail=str(card)) for index, card in bad.items()
-    ]
-    words = (
-        " ".join(f"File {index + 1}: {card}" for index, card in bad.items()) if len(read) > 1 else str(bad[0])
-    )
-    raise Refusal(kinds.pop() if len(kinds) == 1 else problems.VALIDATION, words, faults)
+    kinds = {card.kind for card in bad.values()}
+    faults = [fault for card in bad.values() for fault in card.errors]
+    words = [f"File {index + 1}: {card.detail}" for index, card in bad.items()]
+    if len(read) == 1:
+        words = [bad[0].detail]
+    raise Refusal(kinds.pop() if len(kinds) == 1 else problems.VALIDATION, " ".join(words), faults)
+
+
+def entries(
+    uploads: Sequence[Upload], read: Sequence[ReadCard | Refusal], scored: Scored | None, request_id: str
+) -> list[ScoredCard | UnreadCard]:
+    """Put the scores beside the cards that have some, and problems beside the others, in upload order."""
+    scores = iter(zip(scored.logit, scored.probability, scored.percentile, strict=True) if scored else ())
+    found: list[ScoredCard | UnreadCard] = []
+    for index, (upload, card) in enumerate(zip(uploads, read, strict=True)):
+        if isinstance(card, Refusal):
+            error = problem_of(card, request_id)
+            found.append(UnreadCard(index=index, filename=upload.filename, error=error))
+            continue
+        logit, probability, percentile = next(scores)
+        found.append(
+            ScoredCard(
+                index=index,
+                filename=upload.filename,
+                sha256=card.sha256,
+                format=card.format,
+                width=card.width,
+                height=card.height,
+                logit=shortest(logit),
+                probability=shortest(probability),
+                percentile=shortest(percentile),
+                applied=list(card.applied),
+            )
+        )
+    return found
 
 
 def shortest(value: np.float32) -> float:

@@ -8,7 +8,7 @@ from serving import problems
 from serving.backend import BackendError, NotReady
 from serving.bodies import Health, Readiness
 from serving.gateway import TheGateway
-from serving.openapi import refusals
+from serving.openapi import refusals, response_headers
 from serving.problems import Refusal
 
 READY_SECONDS = 3.0
@@ -18,7 +18,12 @@ router = APIRouter()
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", operation_id="health", summary="Is the process alive?")
+@router.get(
+    "/healthz",
+    operation_id="health",
+    summary="Is the process alive?",
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500)},
+)
 async def healthz() -> Health:
     """Answer as long as the event loop turns, whatever the models do."""
     return Health()
@@ -29,7 +34,7 @@ async def healthz() -> Health:
     "/readyz",
     operation_id="readiness",
     summary="Do the models answer?",
-    responses=refusals(500, 503),
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 503)},
 )
 async def readyz(request: Request, gateway: TheGateway) -> Readiness:
     """Describe the models, or answer 503 with the reason why there are none, or that the gateway will end."""

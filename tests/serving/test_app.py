@@ -68,6 +68,9 @@ def test_the_page_and_all_its_parts_come_from_here(client):
 ALLOWED = {
     "/generate": "GET, HEAD, POST",
     "/score": "POST",
+    "/morph": "POST",
+    "/models": "GET, HEAD",
+    "/problems/validation": "GET, HEAD",
     "/healthz": "GET, HEAD",
     "/readyz": "GET, HEAD",
     "/": "GET, HEAD",
@@ -119,7 +122,9 @@ def test_a_harmless_request_id_is_kept(client, given, kept):
 def test_openapi_names_every_operation_with_its_problems_and_images(client):
     document = client.get("/openapi.json").json()
     operations = {o["operationId"]: o for path in document["paths"].values() for o in path.values()}
-    assert set(operations) == {"generate", "card", "score", "health", "readiness"}
+    assert set(operations) == set(
+        ["generate", "card", "morph", "score", "models", "health", "readiness", "problem"]
+    )
     assert all(operation["summary"] for operation in operations.values())
     content = operations["generate"]["responses"]["200"]["content"]
     images = {"image/png", "image/jpeg", "image/webp"}

@@ -108,7 +108,7 @@ def test_a_multipart_body_cut_before_its_final_boundary_is_refused(url):
 
 
 def test_an_answer_before_the_body_was_read_hangs_up(url):
-    status, headers, problem = talk(url, post("/score", "Content-Type: image/png", "Content-Length: 50000"))
+    status, headers, problem = talk(url, post("/score", "Content-Type: text/plain", "Content-Length: 50000"))
     assert "415" in status
     assert headers["connection"] == "close"
     assert problem["type"] == "/problems/unsupported-media-type"

@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.noise import SEEDS, draw, draw_labels
+from serving.noise import SEEDS, between, draw, draw_labels, row, walk
 
 GOLDEN = [
     [-1.4035643339157104, 0.8484194874763489, 1.3086802959442139, -1.2232638597488403],
@@ -61,3 +63,30 @@ def test_the_labels_of_a_seed_never_change():
     # Pinned as the noise is: a link to a card would show another kind.
     assert draw_labels(7, 8, 4).tolist() == LABELS
     assert draw_labels(7, 1, 4).dtype == np.int32
+
+
+@given(st.lists(ANY_SEED, min_size=2, max_size=5), st.integers(1, 9), st.floats(0.05, 2), st.booleans())
+def test_a_walk_passes_the_noise_of_each_seed(seeds, frames, truncation, loop):
+    rows = walk(seeds, frames, 8, truncation, loop)
+    assert rows.dtype == np.float32
+    assert len(rows) == frames * len(seeds) if loop else frames * (len(seeds) - 1) + 1
+    for place, seed in zip(itertools.count(0, frames), seeds, strict=False):
+        assert np.array_equal(rows[place], draw(seed, 1, 8, truncation)[0])
+
+
+@given(ANY_SEED, ANY_SEED, st.integers(2, 30), st.integers(2, 64))
+def test_a_step_turns_evenly_and_changes_its_length_evenly(a, b, frames, size):
+    rows = np.stack([between(row(a, size), row(b, size), step / frames) for step in range(frames + 1)])
+    lengths = np.linalg.norm(rows, axis=1)
+    assert np.allclose(lengths, np.linspace(lengths[0], lengths[-1], frames + 1))
+    directions = rows / lengths[:, None]
+    turns = np.arccos(np.clip((directions[:-1] * directions[1:]).sum(axis=1), -1, 1))
+    assert np.allclose(turns, turns[0], atol=1e-6)
+    assert np.allclose(rows[-1], row(b, size))
+
+
+@given(st.floats(0, 1))
+def test_opposite_noise_is_passed_straight(share):
+    start = np.array([1.0, -2.0, 0.5])
+    assert np.allclose(between(start, -start, share), (1 - 2 * share) * start)
+    assert np.allclose(between(start, 3 * start, share), (1 + 2 * share) * start)

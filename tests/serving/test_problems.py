@@ -31,6 +31,7 @@ def test_what_the_framework_says_is_not_passed_on():
     for status in (400, 404, 405, 418, 500):
         refusal = from_http(HTTPException(status, detail="secret"))
         assert refusal.kind.status == status
+        assert refusal.kind.type == ("/problems/not-found" if status == 404 else "about:blank")
         assert "secret" not in json.dumps([refusal.detail, refusal.kind.title])
 
 

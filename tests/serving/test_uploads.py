@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.problems import Refusal
-from serving.uploads import MAX_PARTS, Upload, read_files
+from serving.uploads import MAX_PARTS, Upload, read_file, read_files
 
 TYPE = "multipart/form-data; boundary=edge"
 
@@ -63,11 +63,24 @@ def test_a_missing_or_absurd_boundary_is_refused(content_type):
     assert refusal(part(b"one"), content_type=content_type).kind.name == "malformed-body"
 
 
-def test_a_file_above_its_limit_is_named_and_not_kept():
+def test_of_a_file_above_its_limit_only_the_size_is_kept():
     body = part(b"x" * 100) + part(b"x" * 101) + b"--edge--"
-    refused = refusal(body)
-    assert refused.kind.name == "too-large"
-    assert [fault.pointer for fault in refused.errors] == ["/files/1"]
+    first, second = read(body)
+    assert (first.whole, second.whole) == (True, False)
+    assert (second.size, bytes(second.data)) == (101, b"")
+
+
+@given(st.lists(st.binary(max_size=60), max_size=5))
+def test_a_body_that_is_the_file_is_read_whole_or_not_kept(pieces):
+    async def body():
+        for piece in pieces:
+            yield piece
+
+    file = asyncio.run(read_file(body(), 100))
+    sent = b"".join(pieces)
+    assert file.filename is None
+    assert (file.size, file.whole) == (len(sent), len(sent) <= 100)
+    assert bytes(file.data) == (sent if file.whole else b"")
 
 
 def test_more_files_than_allowed_are_refused():
@@ -96,4 +109,5 @@ def test_a_part_that_is_no_file_of_ours_is_refused(disposition, code):
 def test_a_charset_of_the_clients_choice_cannot_upset_the_names():
     body = part(b"x", 'form-data; name="files"; filename="\\ud800.png"') + b"--edge--"
     (file,) = read(body, content_type=f"{TYPE}; charset=unicode_escape")
+    assert file.filename
     assert file.filename.encode()

@@ -161,6 +161,12 @@ def test_every_broken_rule_is_named_up_to_sixteen(client):
     assert len(many["errors"]) == 16
 
 
+def test_a_whole_number_may_be_written_with_a_point(client):
+    body = '{"n": 2.0, "seed": 7.0, "output_format": "jpeg", "output_compression": 5e1}'
+    answer = client.post("/generate", content=body, headers={"Content-Type": "application/json"})
+    assert [card["seed"] for card in answer.json()["data"]] == [7, 8]
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("field", ["n", "truncation", "seed"])
 def test_a_number_that_is_none_is_refused(client, field, number):

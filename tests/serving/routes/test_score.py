@@ -7,7 +7,10 @@ import time
 import pytest
 
 from serving.cards import decode
+from serving.settings import Settings
 from tests.fakes import pictures
+from tests.fakes.backend import FakeBackend
+from tests.fakes.live import live
 from tests.serving.asking import CARD, VERSION, client_of, files, is_problem
 
 
@@ -78,10 +81,88 @@ def test_no_file_at_all_is_refused(client):
     is_problem(answer, 422, "validation")
 
 
-def test_a_card_as_the_whole_body_is_refused_with_the_right_type(client):
-    answer = client.post("/score", content=CARD, headers={"Content-Type": "image/png"})
+# --- one card as the whole body
+
+
+@pytest.mark.parametrize("claimed", ["image/png", "image/jpeg", "IMAGE/WEBP; q=1"])
+def test_a_body_that_is_the_card_is_scored_by_what_it_is(client, claimed):
+    answer = client.post("/score", content=CARD, headers={"Content-Type": claimed})
+    (scored,) = answer.json()["data"]
+    assert (scored["filename"], scored["format"]) == (None, "png")
+    (named,) = client.post("/score", files=files(CARD)).json()["data"]
+    assert scored | {"filename": "0.png"} == named
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "name"),
+    [(b"", 422, "validation"), (b"junk", 415, "unsupported-image"), (CARD[:-60], 422, "image-corrupt")],
+)
+def test_a_body_that_is_no_card_is_refused(client, data, status, name):
+    answer = client.post("/score", content=data, headers={"Content-Type": "image/png"})
+    assert is_problem(answer, status, name)["errors"][0]["pointer"] == ""
+
+
+def test_a_body_above_the_limit_of_a_file_is_refused():
+    with live(FakeBackend(), Settings(max_file=len(CARD) - 1)) as url, client_of(url) as client:
+        answer = client.post("/score", content=CARD, headers={"Content-Type": "image/png"})
+        is_problem(answer, 413, "too-large")
+
+
+@pytest.mark.parametrize("claimed", ["image/gif", "image/*", "application/json", "text/plain", ""])
+def test_a_body_of_another_type_is_refused_with_the_right_ones(client, claimed):
+    answer = client.post("/score", content=CARD, headers={"Content-Type": claimed})
     is_problem(answer, 415, "unsupported-media-type")
-    assert answer.headers["accept-post"] == "multipart/form-data"
+    assert answer.headers["accept-post"] == "multipart/form-data, image/png, image/jpeg, image/webp"
+
+
+def test_who_does_not_take_json_is_refused(client):
+    answer = client.post("/score", files=files(CARD), headers={"Accept": "image/png"})
+    assert "application/json" in is_problem(answer, 406, "not-acceptable")["detail"]
+
+
+# --- lenient
+
+
+def test_a_lenient_client_gets_scores_and_problems_side_by_side(client):
+    sent = files(CARD, b"junk", b"", CARD)
+    answer = client.post("/score", files=sent, headers={"Prefer": "respond-async, handling=lenient"})
+    assert answer.status_code == 200
+    assert answer.headers["preference-applied"] == "handling=lenient"
+    data = answer.json()["data"]
+    assert [card["index"] for card in data] == [0, 1, 2, 3]
+    assert data[0] | {"index": 3, "filename": "3.png"} == data[3]
+    assert "error" not in data[0]
+    junk, empty = data[1]["error"], data[2]["error"]
+    assert (junk["type"], junk["status"]) == ("/problems/unsupported-image", 415)
+    assert (empty["type"], empty["status"]) == ("/problems/validation", 422)
+    assert junk["errors"][0]["pointer"] == "/files/1"
+    assert junk["instance"] == answer.headers["x-request-id"]
+    assert set(data[1]) == {"index", "filename", "error"}
+
+
+def test_a_lenient_client_may_have_no_card_at_all(client):
+    answer = client.post("/score", files=files(b"junk"), headers={"Prefer": "handling=lenient"})
+    assert answer.status_code == 200
+    assert answer.headers["x-model-version"] == VERSION
+    assert answer.json()["data"][0]["error"]["status"] == 415
+
+
+def test_files_that_are_too_large_are_each_a_problem():
+    with live(FakeBackend(), Settings(max_file=len(CARD))) as url, client_of(url) as client:
+        sent = files(CARD, CARD + b" ", CARD)
+        strict = is_problem(client.post("/score", files=sent), 413, "too-large")
+        assert [fault["pointer"] for fault in strict["errors"]] == ["/files/1"]
+        lenient = client.post("/score", files=sent, headers={"Prefer": "handling=lenient"}).json()["data"]
+        assert [card.get("error", {}).get("status") for card in lenient] == [None, 413, None]
+
+
+@pytest.mark.parametrize(
+    "prefer", ["handling=strict", "handling", "lenient", "handling=strict, handling=lenient"]
+)
+def test_whoever_does_not_ask_for_leniency_is_judged_strictly(client, prefer):
+    answer = client.post("/score", files=files(CARD, b"junk"), headers={"Prefer": prefer})
+    is_problem(answer, 415, "unsupported-image")
+    assert "preference-applied" not in answer.headers
 
 
 def test_health_answers_while_pictures_are_being_read(client):

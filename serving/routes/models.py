@@ -1,0 +1,35 @@
+"""GET /models: what the models are, for whoever wants to give them noise or name a kind."""
+
+from fastapi import APIRouter
+
+from serving.bodies import ModelCard, Models
+from serving.contract import MODELS
+from serving.gateway import TheGateway
+from serving.openapi import refusals, response_headers
+
+router = APIRouter()
+
+
+@router.head("/models", include_in_schema=False)
+@router.get(
+    "/models",
+    operation_id="models",
+    summary="Describe the models",
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 502, 503, 504)},
+)
+async def models(gateway: TheGateway) -> Models:
+    """Name the generator and the discriminator, which are always published as a pair."""
+    info = await gateway.backend.info()
+    return Models(
+        data=[
+            ModelCard(
+                name=name,
+                version=info.version,
+                noise_size=info.noise_size,
+                height=info.height,
+                width=info.width,
+                classes=list(info.classes),
+            )
+            for name in MODELS
+        ]
+    )

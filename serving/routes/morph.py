@@ -1,0 +1,86 @@
+"""POST /morph: one card turns into another, as a moving picture or as its frames."""
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from serving import accept, animation, archive, noise, order
+from serving.bodies import MorphBody
+from serving.content import read_json
+from serving.drawing import draw, encode, kind_header, named
+from serving.gate import MayGenerate
+from serving.gateway import TheGateway
+from serving.openapi import file_content, json_body, refusals, response_headers
+from serving.patience import deadline_of
+from serving.problems import Fault, invalid
+from serving.timings import stage
+
+MAX_FRAMES = 128
+"""Most cards in one answer: eight full batches."""
+
+FILES = [*animation.FORMATS, archive.MEDIA_TYPE]
+
+router = APIRouter()
+
+
+@router.post(
+    "/morph",
+    operation_id="morph",
+    summary="Turn cards into each other",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The frames as a moving picture, or as PNG files in a ZIP. `Accept` decides.",
+            "content": file_content(FILES),
+            "headers": response_headers(
+                "Cache-Control", "Vary", "X-Model-Version", "X-Label", "Content-Disposition"
+            ),
+        },
+        **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
+    },
+    openapi_extra=json_body(
+        MorphBody,
+        {
+            "Three cards and back": {"seeds": [7, 42, 3]},
+            "One card to another, slowly": {
+                "seeds": [7, 42],
+                "frames": 40,
+                "milliseconds": 100,
+                "loop": False,
+            },
+        },
+        required=True,
+    ),
+)
+async def morph(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
+    """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
+    body = await read_json(request, MorphBody)
+    media_type = accept.choose(request.headers, FILES)
+    frames, deadline = frames_of(body), deadline_of(request)
+    with gateway.backend.drawing(frames, deadline) as ask:
+        await visit.take(frames)
+        info = await gateway.backend.info(deadline=deadline)
+        label = order.labels_of(body.label, body.seeds[0], 1, info)
+        rows = await gateway.work(
+            noise.walk, body.seeds, body.frames, info.noise_size, body.truncation, body.loop
+        )
+        drawn = await draw(ask, info, rows, None if label is None else np.repeat(label, len(rows)))
+    headers = {"Vary": "Accept", "X-Model-Version": drawn.version} | kind_header(drawn.kinds[0])
+    name = f"morph-{body.seeds[0]}-{body.seeds[-1]}"
+    if media_type == archive.MEDIA_TYPE:
+        files = await encode(gateway, drawn.cards, "png", 0)
+        numbered = {f"frame-{index:03}.png": file for index, file in enumerate(files)}
+        packed = await gateway.work(archive.pack, numbered)
+        return Response(packed, 200, headers | named(f"{name}.zip"), media_type)
+    format = animation.FORMATS[media_type]
+    with stage("encode"):
+        moving = await gateway.work(animation.animate, drawn.cards, format, body.milliseconds, body.loop)
+    return Response(moving, 200, headers | named(f"{name}.{format.extension}"), media_type)
+
+
+def frames_of(body: MorphBody) -> int:
+    """Count the frames that a body asks for; raise Refusal for more than are drawn at once."""
+    total = body.frames * len(body.seeds) if body.loop else body.frames * (len(body.seeds) - 1) + 1
+    if total > MAX_FRAMES:
+        detail = f"These would be {total} frames in all, and {MAX_FRAMES} are drawn at once. Ask for fewer."
+        raise invalid(Fault(pointer="/frames", code="too_many_frames", detail=detail))
+    return total
