@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import uvicorn
 from pydantic import ValidationError
 
+from serving import shell
 from serving.app import create_app
 from serving.settings import Settings
 
@@ -32,8 +33,13 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal comes; return 2 for a wrong setting, 1 for an address that cannot be had."""
-    parser().parse_args(arguments)
+    """Run a command where one is named, else serve until a signal comes.
+
+    Serving returns 2 for a wrong setting, 1 for an address that cannot be had.
+    """
+    options = parser().parse_args(arguments)
+    if options.command:
+        return shell.run(options.command, options)
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -70,17 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Explain the settings; there are no options, since the environment is the one way to set things."""
+    """Explain the commands and the settings, which have no options: the environment is their one way."""
     lines = [
         f"  {PREFIX}{name.upper()}: {field.description} Default: {field.default}"
         for name, field in Settings.model_fields.items()
     ]
-    return argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="holofoil-gateway",
-        description="Serve cards over HTTP.",
+        description="Serve cards over HTTP, or ask a gateway that does.",
         epilog="\n".join(["settings, from the environment:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    shell.add_commands(made)
+    return made
 
 
 def fail(code: int, reason: str) -> int:
@@ -97,7 +105,7 @@ def in_words(error: ValidationError) -> str:
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
     """Find HOLOFOIL_* variables that are nearly a setting and would otherwise be passed over in silence."""
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [*shell.VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
     return [
         name
         for name in sorted(environment)

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from serving import cards, problems
-from serving.problems import Fault, Kind, Problem
+from serving.bodies import Fault, Problem
+from serving.problems import Kind
 
 FILE = {"type": "string", "contentEncoding": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}

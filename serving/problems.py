@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from serving.backend import BackendError, BadAnswer, DeadlineExceeded, NotReady, Unavailable
+from serving.bodies import Fault, Problem
 from serving.contract import MAX_ROWS
 from serving.methods import allowed
 
@@ -146,27 +147,6 @@ BACKEND_KINDS: dict[type[BackendError], Kind] = {
 
 RETRY_AFTER = "2"
 """Seconds a client should wait after a 503."""
-
-
-class Fault(BaseModel):
-    """One broken rule."""
-
-    pointer: str = Field(
-        description="JSON pointer to the field, /files/<index> for an upload, /<name> in a query."
-    )
-    code: str = Field(description="The broken rule, for programs.")
-    detail: str = Field(description="The broken rule, in words.")
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str = Field(description="/problems/<name>, where it is explained; programs should decide by this.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong with this request and what to do.")
-    instance: str = Field(description="The request's X-Request-ID, by which the gateway's log knows it.")
-    errors: list[Fault] = Field(description="Every broken rule that was found; often empty.")
 
 
 class Refusal(Exception):

@@ -1,0 +1,97 @@
+"""How long a request is tried: what is sent again, after which pause, and when it is over."""
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import count
+from typing import Any
+
+from serving.client.errors import Unreachable
+from serving.client.message import Call, Reply
+
+RETRIED = (429, 503, 504)
+"""The statuses by which the gateway says that the same request may succeed later."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+"""Seconds, where the gateway names none: at most this, then twice as much each time."""
+
+JITTER = 0.2
+"""Clients that were sent away together come back spread over this share more."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a client is willing to wait for one request."""
+
+    timeout: float
+    """Seconds in all, pauses included."""
+    retries: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Send the call now; its answer must be whole within these seconds."""
+
+    call: Call[Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Do nothing for these seconds."""
+
+    seconds: float
+
+
+Steps = Generator[Attempt | Pause, Reply | Unreachable | None, Reply]
+"""What to do next; after an Attempt it wants to be told what came of it."""
+
+
+def persist(
+    call: Call[Any],
+    patience: Patience,
+    clock: Callable[[], float] = time.monotonic,
+    chance: Callable[[], float] = random.random,
+) -> Steps:
+    """Send a call until it has an answer to keep; return the last refusal or raise Unreachable otherwise.
+
+    It gives up at once where the gateway asks for a longer pause than there is time.
+    """
+    end = clock() + patience.timeout
+    retries = patience.retries if call.retries is None else call.retries
+    for failures in count():
+        outcome = yield Attempt(call, max(end - clock(), 0))
+        if isinstance(outcome, Reply) and outcome.status not in RETRIED:
+            return outcome
+        assert outcome is not None
+        seconds = pause(outcome, failures, chance())
+        if failures >= retries or clock() + seconds >= end:
+            if isinstance(outcome, Unreachable):
+                raise outcome
+            return outcome
+        yield Pause(seconds)
+    raise AssertionError("count never ends")
+
+
+def pause(outcome: Reply | Unreachable, failures: int, chance: float) -> float:
+    """Return the seconds before the next attempt: never fewer than the gateway said, by chance some more."""
+    named = retry_after(outcome) if isinstance(outcome, Reply) else None
+    if named is not None:
+        return named * (1 + JITTER * chance)
+    return chance * min(FIRST_PAUSE * 2**failures, LONGEST_PAUSE)
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Read Retry-After, which is seconds or a date (RFC 9110, 10.2.3); None where it is neither."""
+    value = reply.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)

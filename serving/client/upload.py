@@ -1,0 +1,86 @@
+"""A picture to judge, wherever it lies: a file, bytes, a Pillow image or an array."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving import cards
+from serving.contract import MAX_ROWS
+
+MEBIBYTE = 1024 * 1024
+MAX_BYTES = 31 * MEBIBYTE
+"""Of one request's files: below the 32 MiB that a gateway takes unless it was told otherwise."""
+
+Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
+"""A path, the bytes of an image file, a Pillow image, or uint8 (height, width, 3)."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One picture and the name under which it is sent. It is read when it is sent, not before."""
+
+    name: str
+    picture: Picture
+    size: int
+    """Bytes at most, nearly."""
+
+    def read(self) -> bytes:
+        """Return the bytes of an image file; raises OSError for a file that cannot be read."""
+        match self.picture:
+            case bytes():
+                return self.picture
+            case Image.Image():
+                return cards.encode(cards.upright_rgb(self.picture).card)
+            case np.ndarray():
+                return cards.encode(self.picture)
+            case _:
+                return Path(self.picture).read_bytes()
+
+
+def uploads_of(pictures: Picture | Iterable[Picture]) -> list[Upload]:
+    """Name one picture or several; raises OSError for a file that is not there, TypeError for what is none.
+
+    Of an array, (height, width, 3) is one card, (n, height, width, 3) are n.
+    """
+    alone = isinstance(pictures, str | bytes | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3
+    several = cast("Iterable[Picture]", [pictures] if alone else pictures)
+    return [upload(picture, index) for index, picture in enumerate(several)]
+
+
+def upload(picture: Picture, index: int) -> Upload:
+    """Name one picture: a file by its own name, anything else by its place."""
+    match picture:
+        case bytes():
+            return Upload(f"{index}", picture, len(picture))
+        case Image.Image():
+            return Upload(f"{index}.png", picture, 3 * picture.width * picture.height)
+        case np.ndarray():
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise TypeError(
+                    f"A card is uint8 (height, width, 3), not {picture.dtype} {picture.shape}: "
+                    "scale its values to 0 to 255 and convert it."
+                )
+            return Upload(f"{index}.png", picture, picture.nbytes)
+        case _:
+            path = Path(picture)  # raises TypeError for what is no path
+            return Upload(path.name, path, path.stat().st_size)
+
+
+def batches(uploads: Sequence[Upload]) -> Iterator[tuple[int, Sequence[Upload]]]:
+    """Cut uploads into what one request may carry each, with the place of its first.
+
+    Nothing at all is one empty batch, about which the gateway has its own word.
+    """
+    start = size = 0
+    for index, each in enumerate(uploads):
+        if index > start and (index - start == MAX_ROWS or size + each.size > MAX_BYTES):
+            yield start, uploads[start:index]
+            start, size = index, 0
+        size += each.size
+    yield start, uploads[start:]
