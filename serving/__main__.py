@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from serving import keys, logs, shell
 from serving.app import create_app
@@ -113,7 +113,7 @@ def serve() -> int:
     return 1 if app.state.life.failed else 0
 
 
-def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
     return uvicorn.Config(
         app,

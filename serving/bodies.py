@@ -8,7 +8,6 @@ from pydantic_core import PydanticCustomError
 
 from serving import cards, noise
 from serving.contract import MAX_ROWS
-from serving.problems import Problem
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -147,6 +146,27 @@ class Drawing(BaseModel):
     created: int = Field(description="Unix time, in seconds.")
     model: Model
     data: list[DrawnCard]
+
+
+class Fault(BaseModel):
+    """One broken rule."""
+
+    pointer: str = Field(
+        description="JSON pointer to the field, /files/<index> for an upload, /<name> in a query."
+    )
+    code: str = Field(description="The broken rule, for programs.")
+    detail: str = Field(description="The broken rule, in words.")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(description="/problems/<name>, where it is explained; programs should decide by this.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong with this request and what to do.")
+    instance: str = Field(description="The request's X-Request-ID, by which the gateway's log knows it.")
+    errors: list[Fault] = Field(description="Every broken rule that was found; often empty.")
 
 
 class ScoredCard(BaseModel):

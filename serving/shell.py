@@ -8,15 +8,16 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from serving import keys
-from serving.bodies import ScoredCard
+from serving.bodies import UnreadCard
 from serving.cards import Format
 from serving.noise import SEEDS
 
 if TYPE_CHECKING:  # they need httpx, which a gateway that only serves has not
-    from serving.client import Holofoil
+    from serving.client import Holofoil, JudgedCard
+    from serving.client.message import Call
 
 REFUSED, USAGE, LATER = 1, 2, 3
 CODES = "exit codes: 0 done; 1 refused, or a file is in the way; 2 wrong command line; 3 may work later"
@@ -26,6 +27,7 @@ VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
 """What the environment tells the commands; none of it is a setting of the gateway."""
 
 PIPE = "-"
+MOVING = ("webp", "gif")
 FORMATS: dict[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
@@ -223,6 +225,7 @@ def score_options(parser: argparse.ArgumentParser) -> None:
     """What to judge."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG or WebP, or - for stdin")
     parser.add_argument("--json", action="store_true", help="all that is known, an object in each line")
+    parser.add_argument("--lenient", action="store_true", help="judge the others where one cannot be read")
     gateway_options(parser)
 
 
@@ -232,19 +235,68 @@ def score(options: argparse.Namespace) -> None:
         from serving.client import calls
 
         pictures = [sys.stdin.buffer.read() if name == PIPE else name for name in options.files]
+        asking = calls.score_lenient if options.lenient else calls.score
+        asked = cast("Sequence[Call[list[JudgedCard | UnreadCard]]]", asking(pictures))
         if not options.json:
             sys.stdout.write("percentile  probability    logit  file\n")
+        unread = 0
         with Progress("judged", len(pictures)) as progress:
-            judged = (card for call in calls.score(pictures) for card in client.fetch(call))
-            for name, card in zip(options.files, judged, strict=True):
+            found = (card for call in asked for card in client.fetch(call))
+            for name, card in zip(options.files, found, strict=True):
                 named = card.model_copy(update={"filename": name})
+                unread += isinstance(card, UnreadCard)
                 progress.add(1)
                 sys.stdout.write(f"{named.model_dump_json() if options.json else in_columns(named)}\n")
+    if unread:
+        raise Trouble(REFUSED, f"{unread} of {len(pictures)} could not be read.")
 
 
-def in_columns(card: "ScoredCard") -> str:
+def in_columns(card: "JudgedCard | UnreadCard") -> str:
     """Write one judgement as a line."""
+    if isinstance(card, UnreadCard):
+        return f"{'-':>10}  {'-':>11}  {'-':>7}  {card.filename}: {card.error.detail}"
     return f"{card.percentile:10.1f}  {card.probability:11.4f}  {card.logit:7.3f}  {card.filename}"
+
+
+# --- morph
+
+
+def morph_options(parser: argparse.ArgumentParser) -> None:
+    """Which cards to pass, and how."""
+    parser.add_argument("seeds", nargs="+", type=int, metavar="SEED", help="of the cards to pass, in order")
+    parser.add_argument("--frames", type=int, help="from one card to the next; 12")
+    parser.add_argument("--milliseconds", type=int, help="for each frame; 80")
+    parser.add_argument("--once", action="store_true", help="end with the last card, do not go on for ever")
+    parser.add_argument("--label", metavar="KIND", help="the kind of all frames, one that `ready` lists")
+    parser.add_argument("--truncation", type=float, help="above 0, to 2: below 1 more typical; 1")
+    parser.add_argument("--format", choices=MOVING, help="webp, or by the name of OUT")
+    output_options(parser, "file, or folder for morph-FIRST-LAST.webp, or - for stdout; .")
+    gateway_options(parser)
+
+
+def morph(options: argparse.Namespace) -> None:
+    """Draw the cards between seeds as a moving picture."""
+    with gateway(options) as client:
+        from serving.client.calls import morph_name
+
+        ending = Path(options.out).suffix.lower().removeprefix(".")
+        named = ending if ending in MOVING else None
+        format = options.format or named or "webp"
+        path = Path(options.out)
+        if not named and options.out != PIPE:
+            path /= morph_name(options.seeds, format)
+        if options.out != PIPE and not options.force:
+            refuse_to_overwrite([path])
+        moving = client.morph(
+            options.seeds,
+            options.label,
+            options.truncation,
+            frames=options.frames,
+            milliseconds=options.milliseconds,
+            loop=False if options.once else None,
+            format=format,
+        )
+        write(moving.bytes, path, options.force)
 
 
 # --- ready
@@ -288,6 +340,7 @@ def make_key(options: argparse.Namespace) -> None:
 COMMANDS = {
     "generate": Command("draw cards into files", generate, generate_options),
     "score": Command("judge pictures", score, score_options),
+    "morph": Command("turn cards into each other as a moving picture", morph, morph_options),
     "ready": Command("tell whether the models answer", ready, ready_options),
     "key": Command("make an API key, and its line for HOLOFOIL_KEYS_FILE", make_key, key_options),
 }

@@ -89,7 +89,7 @@ def test_the_python_example_runs(tmp_path):
         printed = ran([sys.executable, "-c", program], tmp_path).splitlines()
     assert [line.split()[0] for line in printed[:3]] == ["card.png", "1.png", "2"]
     assert printed[3].endswith("['/files/1']")
-    assert {path.name for path in tmp_path.iterdir()} == {"large.png", "card.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"large.png", "card.png", "morph.webp"}
 
 
 def test_the_shell_example_runs(tmp_path):
@@ -108,4 +108,5 @@ def test_the_shell_example_runs(tmp_path):
     assert lines[:16] == [f"cards/{card}" for card in cards]
     assert lines[16].split()[0] == "percentile"
     assert '"filename":"cards/card-42.png"' in lines[18]
-    assert lines[19].startswith("ready: ")
+    assert lines[19] == "morph.webp"
+    assert lines[20].startswith("ready: ")

@@ -1,6 +1,6 @@
 """Holofoil's Python client: Holofoil waits, AsyncHolofoil is awaited. Needs holofoil[client]."""
 
-from serving.client.card import Card, ImageFile
+from serving.client.card import Card, ImageFile, JudgedCard
 from serving.client.clients import AsyncHolofoil, Holofoil
 from serving.client.errors import (
     BadImage,
@@ -26,6 +26,7 @@ __all__ = [
     "Holofoil",
     "HolofoilError",
     "ImageFile",
+    "JudgedCard",
     "NotAllowed",
     "RateLimited",
     "Refused",

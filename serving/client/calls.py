@@ -6,16 +6,16 @@ import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from serving.bodies import Drawing, Fault, Judgement, Readiness, ScoredCard
+from serving.bodies import Drawing, Judgement, ModelCard, Models, Problem, Readiness, ScoredCard, UnreadCard
 from serving.cards import Format
-from serving.client.card import Card, ImageFile, file_name
+from serving.client.card import Card, ImageFile, JudgedCard, file_name
 from serving.client.errors import BadImage, Refused, UnexpectedAnswer, refusal
 from serving.client.message import Call, Reply
 from serving.client.patience import retry_after
@@ -28,6 +28,11 @@ T = TypeVar("T")
 
 NoiseRows = NDArray[Any] | Sequence[Sequence[float]] | Sequence[float]
 """(n, noise_size) numbers, or (noise_size,) for one card."""
+
+FILE = re.compile(r"/files/(\d{1,2})")
+"""How a fault points to an upload."""
+
+MovingFormat = Literal["webp", "gif"]
 
 MORE_THAN_ANY = 2**31
 """Cards in one request, where it must not be split."""
@@ -121,6 +126,36 @@ def sheet(
     )
 
 
+def morph(
+    seeds: Sequence[int],
+    label: str | None = None,
+    truncation: float | None = None,
+    *,
+    frames: int | None = None,
+    milliseconds: int | None = None,
+    loop: bool | None = None,
+    format: MovingFormat = "webp",
+) -> Call[ImageFile]:
+    """Draw the cards between two or more seeds as a moving picture.
+
+    frames: from one card to the next. milliseconds: for each frame. loop: go back to the first, for ever.
+    Raises HolofoilError.
+    """
+    body = given(label=label, truncation=truncation, frames=frames, milliseconds=milliseconds, loop=loop)
+    return Call(
+        partial(image_file, morph_name(seeds, format)),
+        "POST",
+        "/morph",
+        json={"seeds": list(seeds), **body},
+        accept=f"image/{format}",
+    )
+
+
+def morph_name(seeds: Sequence[int], format: str) -> str:
+    """Name a moving picture by its first and last seed, as the gateway does."""
+    return f"morph-{'-'.join(str(seed) for seed in [*seeds[:1], *seeds[-1:]])}.{format}"
+
+
 def image_file(name: str, reply: Reply) -> ImageFile:
     """Read an answer that is a picture; raises Refused or UnexpectedAnswer."""
     success(reply)
@@ -157,7 +192,7 @@ def given(**fields: T | None) -> dict[str, T]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[ScoredCard]]]:
+def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]:
     """Judge one picture or any number of them, in their order; if one cannot be read, none is judged.
 
     A picture is a path, the bytes of an image file, a Pillow image or a uint8 array (height, width, 3).
@@ -169,32 +204,76 @@ def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[ScoredCard]]]
     ]
 
 
-def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[ScoredCard]:
+def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard]:
     """Read the answer of /score about the uploads from start on."""
+    found = looked_at(start, batch, reply)
+    cards = [card for card in found if isinstance(card, JudgedCard)]
+    if len(cards) != len(found):
+        raise UnexpectedAnswer("The address judged some of the cards and not others, which nobody asked for.")
+    return cards
+
+
+def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard | UnreadCard]]]:
+    """Judge what can be read of any number of pictures, in their order; any other has an `error` instead.
+
+    Raises HolofoilError, OSError for a missing file.
+    """
+    return [
+        Call(partial(looked_at, start, batch), "POST", "/score", uploads=batch, prefer=["handling=lenient"])
+        for start, batch in batches(uploads_of(pictures))
+    ]
+
+
+def looked_at(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard | UnreadCard]:
+    """Read the answer of /score about the uploads from start on, readable or not."""
     try:
         judgement = read(Judgement, reply)
     except Refused as refused:
         raise among_all(start, batch, refused) from None
     if len(judgement.data) != len(batch):
         raise UnexpectedAnswer(f"{len(batch)} cards were sent and {len(judgement.data)} judged.")
-    return [card.model_copy(update={"index": start + card.index}) for card in judgement.data]
+    version = judgement.model.version
+    return [
+        JudgedCard(**card.model_dump(exclude={"index"}), index=start + card.index, version=version)
+        if isinstance(card, ScoredCard)
+        else card.model_copy(update={"index": start + card.index, "error": placed(card.error, start)})
+        for card in judgement.data
+    ]
+
+
+def placed(problem: Problem, start: int) -> Problem:
+    """Let a problem's pointers count from the first of all uploads."""
+    faults = [
+        fault.model_copy(
+            update={"pointer": FILE.sub(lambda found: f"/files/{start + int(found[1])}", fault.pointer)}
+        )
+        for fault in problem.errors
+    ]
+    return problem.model_copy(update={"errors": faults})
 
 
 def among_all(start: int, batch: Sequence[Upload], refused: Refused) -> Refused:
     """Name bad uploads by their own names and by their places among all, not among those of one request."""
-    names: list[str] = []
-    faults: list[Fault] = []
-    for fault in refused.faults:
-        found = re.fullmatch(r"/files/(\d{1,2})", fault.pointer)
-        if not found or int(found[1]) >= len(batch):
-            return refused
-        place = int(found[1])
-        names.append(f"{batch[place].name}: {fault.detail}")
-        faults.append(fault.model_copy(update={"pointer": f"/files/{start + place}"}))
-    if not faults:
+    places = [FILE.fullmatch(fault.pointer) for fault in refused.faults]
+    names = [batch[int(place[1])].name for place in places if place and int(place[1]) < len(batch)]
+    if not names or len(names) < len(places):
         return refused
-    problem = refused.problem.model_copy(update={"detail": " ".join(names), "errors": faults})
+    words = [f"{name}: {fault.detail}" for name, fault in zip(names, refused.faults, strict=True)]
+    problem = placed(refused.problem, start).model_copy(update={"detail": " ".join(words)})
     return BadImage(problem, refused.retry_after)
+
+
+def models() -> Call[list[ModelCard]]:
+    """Describe the generator and the discriminator: version, noise_size, size of cards, kinds.
+
+    Raises HolofoilError.
+    """
+    return Call(described, "GET", "/models")
+
+
+def described(reply: Reply) -> list[ModelCard]:
+    """Read the answer of /models."""
+    return read(Models, reply).data
 
 
 def ready(wait: bool = False) -> Call[Readiness]:

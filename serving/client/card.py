@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from serving.bodies import ScoredCard
+
 EXTENSIONS = {"jpeg": "jpg"}
 """Where a format's files end otherwise than in its name."""
 
@@ -50,6 +52,13 @@ class Card(ImageFile):
     """None for a card from noise of one's own."""
     label: str | None
     """Its kind; None from models that know no kinds."""
+
+
+class JudgedCard(ScoredCard):
+    """What the discriminator makes of one picture."""
+
+    version: str
+    """Of the discriminator that judged it; logits compare within one version only."""
 
 
 def file_name(what: str, mark: int, format: str) -> str:

@@ -196,7 +196,10 @@ class Holofoil(Client):
     generate = many(calls.generate)
     card = one(calls.card)
     sheet = one(calls.sheet)
+    morph = one(calls.morph)
     score = many(calls.score)
+    score_lenient = many(calls.score_lenient)
+    models = one(calls.models)
     ready = one(calls.ready)
 
 
@@ -287,5 +290,8 @@ class AsyncHolofoil(Client):
     generate = awaited_many(calls.generate)
     card = awaited_one(calls.card)
     sheet = awaited_one(calls.sheet)
+    morph = awaited_one(calls.morph)
     score = awaited_many(calls.score)
+    score_lenient = awaited_many(calls.score_lenient)
+    models = awaited_one(calls.models)
     ready = awaited_one(calls.ready)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serving.__main__ import configure
 from serving.app import create_app
@@ -32,7 +33,7 @@ def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tup
 
 
 @contextlib.contextmanager
-def serve(app: FastAPI, settings: Settings) -> Iterator[str]:
+def serve(app: ASGIApp, settings: Settings) -> Iterator[str]:
     """Serve an application over HTTP on a free port, as the gateway's own process does; yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(configure(app, settings))

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.app import create_app
 from serving.backend import BadAnswer, DeadlineExceeded, NotReady
-from serving.bodies import CardQuery, GenerateBody
+from serving.bodies import CardQuery, GenerateBody, MorphBody, UnreadCard
 from serving.cards import decode
 from serving.client import (
     AsyncHolofoil,
@@ -39,9 +40,10 @@ from serving.client.message import Call, Reply
 from serving.client.patience import Attempt, Patience, Pause, persist, retry_after
 from serving.client.upload import MAX_BYTES, Upload, batches
 from serving.noise import SEEDS, draw
+from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
-from tests.fakes.live import live
+from tests.fakes.live import live, serve
 from tests.fakes.script import Script, problem, reply, scripted
 
 READY = {"version": "7", "noise_size": 8, "height": 70, "width": 50, "classes": []}
@@ -91,6 +93,8 @@ def test_every_field_of_a_request_can_be_given():
     noise = calls.sheet(noise=[0.0] * 12).json or {}
     assert {*seeded, *noise} == set(GenerateBody.model_fields)
     assert GenerateBody.model_validate(seeded)
+    moving = calls.morph([1, 2], "elves", 0.5, frames=3, milliseconds=50, loop=False).json or {}
+    assert set(moving) == set(MorphBody.model_fields)
     assert set(calls.card(3, "elves", 0.5, format="jpeg", quality=5).query) == set(CardQuery.model_fields)
 
 
@@ -126,20 +130,49 @@ def test_a_contact_sheet_is_one_picture(client):
         client.sheet(17)
 
 
+def test_cards_turn_into_each_other(client):
+    moving = client.morph([7, 42], "elves", frames=3, milliseconds=50, loop=False)
+    assert moving.name == "morph-7-42.webp"
+    assert moving.image.n_frames == 4
+    round_trip = client.morph([7, 42, 3], "elves", frames=2, format="gif")
+    assert (round_trip.name, round_trip.image.format) == ("morph-7-3.gif", "GIF")
+    with pytest.raises(BadRequest, match="seeds"):
+        client.morph([7])
+
+
+def test_the_models_are_described(client):
+    generator, discriminator = client.models()
+    assert (generator.name, discriminator.name) == ("generator", "discriminator")
+    assert (generator.noise_size, generator.classes) == (12, ["elves", "orcs"])
+
+
 class CountingBackend(FakeBackend):
-    """Counts what it draws, and how many requests it has in hand at once."""
+    """Counts what it draws, and takes its time."""
 
     def __init__(self) -> None:
         super().__init__(classes=("elves", "gob lins é"))
-        self.drawn = self.now = self.most = 0
+        self.drawn = 0
 
     async def generate(self, noise, labels=None, *, deadline=None):
         self.drawn += len(noise)
-        self.now += 1
-        self.most = max(self.most, self.now)
         await asyncio.sleep(0.05)
-        self.now -= 1
         return await super().generate(noise, labels, deadline=deadline)
+
+
+class InHand:
+    """An application that counts how many requests it has in hand at once."""
+
+    def __init__(self, app):
+        self.app = app
+        self.now = self.most = 0
+
+    async def __call__(self, scope, receive, send):
+        self.now += scope["type"] == "http"
+        self.most = max(self.most, self.now)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.now -= scope["type"] == "http"
 
 
 async def test_a_card_that_was_fetched_is_drawn_again_only_by_other_models():
@@ -200,6 +233,15 @@ def test_bad_pictures_are_named_by_their_places_among_all(client, tmp_path):
     assert caught.value.kind == "unsupported-image"
 
 
+def test_leniently_the_others_are_judged(client):
+    found = client.score_lenient([CARD] * 17 + [NO_IMAGE, CARD])
+    assert [card.index for card in found] == list(range(19))
+    bad = found.pop(17)
+    assert isinstance(bad, UnreadCard)
+    assert bad.error.errors[0].pointer == "/files/17"
+    assert found[17].model_copy(update={"index": 0, "filename": "0.png"}) == client.score(CARD)[0]
+
+
 def test_what_is_no_picture_is_told_before_anything_is_sent(client, tmp_path):
     with pytest.raises(FileNotFoundError):
         client.score([CARD, tmp_path / "none.png"])
@@ -238,21 +280,22 @@ async def test_the_async_client_gives_what_the_other_gives(url, client):
 
 def test_both_clients_have_the_same_methods_and_describe_them():
     names = [name for name in vars(Holofoil) if inspect.isfunction(vars(calls).get(name))]
-    assert {"generate", "card", "sheet", "score", "ready"} <= set(names)
+    assert {"generate", "card", "sheet", "morph", "score", "models", "ready"} <= set(names)
     for name in names:
         described = inspect.signature(getattr(Holofoil, name))
         assert described == inspect.signature(getattr(AsyncHolofoil, name))
         assert list(described.parameters) == ["self", *inspect.signature(getattr(calls, name)).parameters]
-        assert "HolofoilError" in (inspect.getdoc(getattr(Holofoil, name)) or "")
+        assert "Raises" in (inspect.getdoc(getattr(Holofoil, name)) or "")
     assert inspect.signature(Holofoil.generate).return_annotation == list[Card]
 
 
 async def test_no_more_requests_are_under_way_than_were_allowed():
-    backend = CountingBackend()
-    with live(backend) as url:
+    settings = Settings()
+    counted = InHand(create_app(settings, CountingBackend()))
+    with serve(counted, settings) as url:
         async with AsyncHolofoil(url, concurrency=3) as client:
             assert len(await client.generate(12 * 16)) == 12 * 16
-    assert 2 <= backend.most <= 3
+    assert 2 <= counted.most <= 3
 
 
 # --- refusals

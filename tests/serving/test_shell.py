@@ -110,6 +110,23 @@ def test_a_card_fits_into_a_pipe_and_can_be_judged_from_it(ran, url):
     assert "one card" in complaint(ran("generate", "-n", 2, "-o", "-", url=url), 2)
 
 
+def test_cards_turn_into_each_other_in_a_file(ran, url, tmp_path):
+    done = ran("morph", 7, 42, "--frames", 2, "--once", "-o", tmp_path, url=url)
+    assert done.stdout.decode() == f"{tmp_path / 'morph-7-42.webp'}\n"
+    assert "--force" in complaint(ran("morph", 7, 42, "-o", tmp_path, url=url), 1)
+    assert ran("morph", 7, 42, "-o", tmp_path / "a.gif", url=url).returncode == 0
+    with Image.open(tmp_path / "a.gif") as moving:
+        assert moving.format == "GIF"
+    assert "seeds" in complaint(
+        ran(
+            "morph",
+            7,
+            url=url,
+        ),
+        1,
+    )
+
+
 def test_files_are_judged_in_their_order(ran, url, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in ("light", "dark")]
     for path, shade in zip(paths, (240, 10), strict=True):
@@ -130,6 +147,18 @@ def test_a_bad_or_missing_file_is_one_line_with_its_name(ran, url, tmp_path):
     notes.write_text("no picture")
     assert "notes.txt" in complaint(ran("score", notes, url=url), 1)
     assert "none.png" in complaint(ran("score", tmp_path / "none.png", url=url), 1)
+
+
+def test_leniently_the_others_are_judged(ran, url, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(pictures.file(pictures.plain(70, 50)))
+    bad.write_bytes(b"no picture")
+    done = ran("score", "--lenient", bad, good, url=url)
+    assert "1 of 2 could not be read" in complaint(done, 1)
+    _, first, second = done.stdout.decode().splitlines()
+    assert first.split()[:3] == ["-"] * 3
+    assert f"{bad}: The file is none of" in first
+    assert second.endswith(str(good))
 
 
 def test_ready_tells_the_models_or_why_there_are_none(ran, url):

@@ -94,9 +94,9 @@ class RowsBackend(FakeBackend):
         super().__init__(**options)
         self.rows: list[int] = []
 
-    async def generate(self, noise, labels=None):
+    async def generate(self, noise, labels=None, *, deadline=None):
         self.rows.append(len(noise))
-        generated = await super().generate(noise, labels)
+        generated = await super().generate(noise, labels, deadline=deadline)
         assert labels is None or len(labels) == len(noise)
         return generated
 
@@ -122,9 +122,9 @@ def test_a_morph_has_one_kind(client):
 class ReloadedBackend(FakeBackend):
     """Has new models at every call."""
 
-    async def generate(self, noise, labels=None):
+    async def generate(self, noise, labels=None, *, deadline=None):
         self.model = type(self.model)(f"{self.model.version}1", 12, 70, 50)
-        return await super().generate(noise, labels)
+        return await super().generate(noise, labels, deadline=deadline)
 
 
 def test_frames_of_two_versions_are_not_mixed():
