@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from serving import keys
 from serving.app import create_app
+from serving.connection import within
 from serving.settings import Settings
 
 PREFIX = "HOLOFOIL_"
@@ -90,6 +91,7 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
     return uvicorn.Config(
         app,
+        http=within(settings.body_timeout, settings.answer_timeout),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -34,12 +34,14 @@ class Kind:
     title: str
 
 
+MALFORMED_REQUEST = Kind("malformed-request", 400, "The request cannot be read")
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed")
 FORBIDDEN = Kind("forbidden", 403, "This key may not do that")
 NOT_FOUND = Kind("not-found", 404, "Nothing is here")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address has no such method")
 NOT_ACCEPTABLE = Kind("not-acceptable", 406, "No answer fits the Accept header")
+REQUEST_TIMEOUT = Kind("request-timeout", 408, "The request came too slowly")
 BODY_TIMEOUT = Kind("body-timeout", 408, "The body came too slowly")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "This content type is not read here")
@@ -49,6 +51,7 @@ IMAGE_CORRUPT = Kind("image-corrupt", 422, "The image is damaged")
 IMAGE_ANIMATED = Kind("image-animated", 422, "The image is animated")
 IMAGE_DIMENSIONS = Kind("image-dimensions", 422, "The image has the wrong size")
 RATE_LIMITED = Kind("rate-limited", 429, "Too many cards in too short a time")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's headers are too large")
 INTERNAL = Kind("internal", 500, "The gateway failed")
 BACKEND_ERROR = Kind("backend-error", 502, "The models gave a wrong answer")
 NOT_READY = Kind("not-ready", 503, "The models are not ready")

@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)
     """Largest uploaded file, in bytes."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
-    """Seconds a client may take to send its body."""
+    """Seconds a client may take to send the head of a request, and as many for its body."""
+    answer_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds a client may leave an answer unread."""
     keys_file: Path | None = None
     """File of API keys, one name:sha256:rights a line; unset means everybody may do everything."""
     rate_key: CardRate = None
