@@ -22,9 +22,10 @@ from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.limits import BodyGuard
 from serving.openapi import Holofoil
+from serving.origins import Origins
 from serving.rates import Memory, Rates, RedisStore
 from serving.routes import generate, score, status
-from serving.settings import Settings
+from serving.settings import Settings, names
 
 PAGE = Path(__file__).parent / "page"
 
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     keys that cannot be read.
     """
     chosen = settings or Settings()
+    hush_libraries()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
 
     @asynccontextmanager
@@ -72,8 +74,16 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
+    if chosen.origins:
+        app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)  # added last, it is outermost
     return app
+
+
+def hush_libraries() -> None:
+    """Keep out of the log what libraries write of uploads, whatever level is set for all others."""
+    logging.getLogger("PIL").setLevel(logging.INFO)  # at DEBUG: what pictures say of themselves
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line and a byte for each malformed body
 
 
 async def page() -> FileResponse:

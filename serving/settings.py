@@ -23,6 +23,11 @@ def to_rate(given: object) -> object:
     return rate
 
 
+def names(given: str | None) -> list[str]:
+    """Take apart a list with commas."""
+    return [name.strip() for name in given.split(",")] if given else []
+
+
 CardRate = Annotated[Rate | None, NoDecode, BeforeValidator(to_rate)]
 
 
@@ -81,9 +86,8 @@ class Settings(BaseSettings):
     @classmethod
     def exact_origins(cls, origins: str | None) -> str | None:
         """Refuse what names no single site."""
-        for origin in (origins or "").split(",") if origins else ():
-            if not ORIGIN.fullmatch(origin.strip()):
-                raise ValueError("give each site as https://site.example, without * or a path")
+        if not all(ORIGIN.fullmatch(origin) for origin in names(origins)):
+            raise ValueError("give each site as https://site.example, without * or a path")
         return origins
 
     @field_validator("tfserving")
