@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock clean
+.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -70,6 +70,17 @@ lock: .venv/.dev ## write constraints.txt anew from pyproject.toml
 	$(PIP) install uv
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
+	$(MAKE) hashes
+
+hashes: .venv/.dev ## write gateway.lock anew: the gateway's part of constraints.txt, with hashes, for its image
+	$(PIP) install uv
+	.venv/bin/uv pip compile pyproject.toml --extra redis --constraint constraints.txt --universal --python-version 3.11 \
+		--no-header --no-annotate --no-emit-index-url --quiet --generate-hashes --output-file gateway.lock
+
+# strict: without it a package that the database was not asked about counts as safe.
+audit: .venv/.dev ## known vulnerabilities of every pinned version; needs pypi.org and fails without it
+	PIP_CONSTRAINT=constraints.txt $(PIP) install pip-audit
+	.venv/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 clean: ## remove what make made
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
