@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock hashes audit clean
+.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-guard bench-answers format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench-doctor-cost: .venv/.dev ## what the doctor costs, in shares of a step, on 
 
 bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
 	.venv/bin/python -m tests.benchmarks.gateway_start
+
+bench-guard: .venv/.dev ## what keys and rates cost a request
+	.venv/bin/python -m tests.benchmarks.guard_cost
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers
