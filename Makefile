@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-observing format descriptors lock clean
+.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-guard bench-observing format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ bench-batching: .venv/.dev ## what the batcher costs one client and gives to 64 
 bench-observing: .venv/.dev ## what log, metrics, Server-Timing and traces cost a request
 	.venv/bin/python -m tests.benchmarks.observing_cost
 
+bench-guard: .venv/.dev ## what keys and rates cost a request
+	.venv/bin/python -m tests.benchmarks.guard_cost
+
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers
 
@@ -79,6 +82,17 @@ lock: .venv/.dev ## write constraints.txt anew from pyproject.toml
 	$(PIP) install uv
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file constraints.txt
+	$(MAKE) hashes
+
+hashes: .venv/.dev ## write gateway.lock anew: the gateway's part of constraints.txt, with hashes, for its image
+	$(PIP) install uv
+	.venv/bin/uv pip compile pyproject.toml --extra redis --constraint constraints.txt --universal --python-version 3.11 \
+		--no-header --no-annotate --no-emit-index-url --quiet --generate-hashes --output-file gateway.lock
+
+# strict: without it a package that the database was not asked about counts as safe.
+audit: .venv/.dev ## known vulnerabilities of every pinned version; needs pypi.org and fails without it
+	PIP_CONSTRAINT=constraints.txt $(PIP) install pip-audit
+	.venv/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 clean: ## remove what make made
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

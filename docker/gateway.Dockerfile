@@ -4,14 +4,15 @@ ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
-ENV PIP_CONSTRAINT=/build/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv --without-pip /opt/holofoil
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-# The dependencies alone first: they stay cached until pyproject.toml or constraints.txt changes.
-RUN mkdir serving && pip --python /opt/holofoil/bin/python install ".[redis]"
+# The dependencies alone first: they stay cached until gateway.lock changes. Every file must have a hash of that lock.
+COPY gateway.lock ./
+RUN pip --python /opt/holofoil/bin/python install --no-deps --require-hashes --requirement gateway.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY serving serving
 RUN rm -rf serving/models \
-    && pip --python /opt/holofoil/bin/python install --no-deps --force-reinstall . \
+    && pip --python /opt/holofoil/bin/python install --no-deps . \
     && rm /opt/holofoil/bin/holofoil \
     && find /opt/holofoil -name tests -type d -prune -exec rm -r {} +
 

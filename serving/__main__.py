@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from serving import keys, logs, shell
 from serving.app import create_app
+from serving.connection import within
 from serving.life import Life
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -117,6 +118,7 @@ def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
     return uvicorn.Config(
         app,
+        http=within(settings.body_timeout, settings.answer_timeout),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -28,10 +28,11 @@ from serving.limits import BodyGuard
 from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
 from serving.openapi import Holofoil
+from serving.origins import Origins
 from serving.patience import Patience
 from serving.rates import Memory, Rates, RedisStore
 from serving.routes import card, generate, handbook, models, morph, score, status
-from serving.settings import HERE, Settings
+from serving.settings import HERE, Settings, names
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider  # of the extra `tracing`
@@ -54,6 +55,7 @@ def create_app(
     app.state.witnesses hear of every request. Raises BadKeys for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
+    hush_libraries()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
     metrics = Metrics()
     batch_metrics = BatchMetrics(metrics)
@@ -109,9 +111,17 @@ def create_app(
     app.add_middleware(LastAnswers, life=life)
     app.add_middleware(Patience, seconds=chosen.deadline)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
+    if chosen.origins:
+        app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)
     app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
     return app
+
+
+def hush_libraries() -> None:
+    """Keep out of the log what libraries write of uploads, whatever level is set for all others."""
+    logging.getLogger("PIL").setLevel(logging.INFO)  # at DEBUG: what pictures say of themselves
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line and a byte for each malformed body
 
 
 async def page() -> FileResponse:

@@ -247,24 +247,3 @@ class Explanation(BaseModel):
     title: str
     status: int
     cure: str = Field(description="How it comes about, and what to do.")
-
-
-class Fault(BaseModel):
-    """One broken rule."""
-
-    pointer: str = Field(
-        description="JSON pointer to the field, /files/<index> for an upload, /<name> in a query."
-    )
-    code: str = Field(description="The broken rule, for programs.")
-    detail: str = Field(description="The broken rule, in words.")
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str = Field(description="/problems/<name>, where it is explained; programs should decide by this.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong with this request and what to do.")
-    instance: str = Field(description="The request's X-Request-ID, by which the gateway's log knows it.")
-    errors: list[Fault] = Field(description="Every broken rule that was found; often empty.")

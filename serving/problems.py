@@ -52,6 +52,12 @@ class Kind:
         return f"/problems/{self.name}" if self.name else "about:blank"
 
 
+MALFORMED_REQUEST = Kind(
+    "malformed-request",
+    400,
+    "The request cannot be read",
+    "What came is not HTTP/1.1, or says two things about where it ends. Have a library write it.",
+)
 MALFORMED_QUERY = Kind(
     "malformed-query",
     400,
@@ -78,6 +84,12 @@ FORBIDDEN = Kind(
     "This key may not do that",
     "Each key has rights of its own. Ask whoever runs this gateway for one that may.",
 )
+FORBIDDEN_ORIGIN = Kind(
+    "forbidden-origin",
+    403,
+    "This site may not call here",
+    "Only pages of sites that HOLOFOIL_ORIGINS names may call this gateway. Ask whoever runs it.",
+)
 NOT_FOUND = Kind(
     "not-found",
     404,
@@ -93,6 +105,9 @@ NOT_ACCEPTABLE = Kind(
     "No answer fits the Accept header",
     "The detail lists what this can be answered as. Ask for one of them, or for */*. Several cards do not go "
     "into one image file, but into JSON, a ZIP or a sheet.",
+)
+REQUEST_TIMEOUT = Kind(
+    "request-timeout", 408, "The request came too slowly", "Send the head of a request in one piece."
 )
 BODY_TIMEOUT = Kind(
     "body-timeout", 408, "The body came too slowly", "Send a smaller body, or the same over a faster line."
@@ -137,6 +152,9 @@ RATE_LIMITED = Kind(
     "Too many cards in too short a time",
     "RateLimit says how many cards are left, and Retry-After in how many seconds there is room again.",
 )
+HEAD_TOO_LARGE = Kind(
+    "head-too-large", 431, "The request's headers are too large", "Send fewer or shorter headers and cookies."
+)
 INTERNAL = Kind(
     "internal",
     500,
@@ -160,7 +178,7 @@ OVERLOADED = Kind(
     "overloaded",
     503,
     "The models have more work than they can do in time",
-    "Ask again after the seconds in Retry-After, which follow from the queue; or wait longer, by Prefer: wait=N.",
+    "Ask again after the seconds in Retry-After; Prefer: wait=N asks for more time.",
 )
 DRAINING = Kind(
     "draining",

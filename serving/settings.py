@@ -25,6 +25,11 @@ def to_rate(given: object) -> object:
     return rate
 
 
+def names(given: str | None) -> list[str]:
+    """Take apart a list with commas."""
+    return [name.strip() for name in given.split(",")] if given else []
+
+
 CardRate = Annotated[Rate | None, NoDecode, BeforeValidator(to_rate)]
 
 
@@ -61,7 +66,9 @@ class Settings(BaseSettings):
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)
     """Largest uploaded file, in bytes."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
-    """Seconds a client may take to send its body."""
+    """Seconds a client may take to send the head of a request, and as many for its body."""
+    answer_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds a client may leave an answer unread."""
     keys_file: Path | None = None
     """File of API keys, one name:sha256:rights a line; unset means everybody may do everything."""
     rate_key: CardRate = None
@@ -87,9 +94,8 @@ class Settings(BaseSettings):
     @classmethod
     def exact_origins(cls, origins: str | None) -> str | None:
         """Refuse what names no single site."""
-        for origin in (origins or "").split(",") if origins else ():
-            if not ORIGIN.fullmatch(origin.strip()):
-                raise ValueError("give each site as https://site.example, without * or a path")
+        if not all(ORIGIN.fullmatch(origin) for origin in names(origins)):
+            raise ValueError("give each site as https://site.example, without * or a path")
         return origins
 
     metrics: str | None = None

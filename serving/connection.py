@@ -1,0 +1,167 @@
+"""One client's connection: the size and time of a request's head, and the time an answer may stay unread.
+
+uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, and holds a connection that
+sends no whole head, or reads no answer, for ever.
+"""
+
+import secrets
+from asyncio import TimerHandle, Transport
+from collections import deque
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.envelope import ALWAYS
+from serving.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal, answer
+
+MAX_HEAD = 32 * 1024
+"""Largest head of a request, in bytes: its line and its headers."""
+
+MAX_HEADERS = 100
+"""Most headers of a request."""
+
+MALFORMED = Refusal(MALFORMED_REQUEST, "This is no request of HTTP/1.1 that can be read. Use an HTTP client.")
+TOO_LARGE = Refusal(
+    HEAD_TOO_LARGE,
+    f"The request's line and headers may have {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
+)
+LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a request; httptools turns it into an error of its own."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with bounds; `within` sets them."""
+
+    head_timeout: float
+    answer_timeout: float
+
+    # --- The head of a request ---------------------------------------------------------------------
+
+    def connection_made(self, transport: Transport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self.head_timer: TimerHandle | None = None
+        self.answer_timer: TimerHandle | None = None
+        self.head_size = 0  # bytes of a head that is not whole yet
+        self.in_body = False
+        self.unanswered: deque[RequestResponseCycle] = deque()
+        self.refusal = MALFORMED
+        self.await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head, and see that it ends."""
+        if not self.in_body:
+            self.head_size += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self.head_size > MAX_HEAD:
+            self.refuse(TOO_LARGE)
+        elif not self.in_body and not self.unanswered:
+            self.await_head()  # its first bytes have ended the wait that keep-alive is
+
+    def on_headers_complete(self) -> None:
+        """Let a request in whose head is whole and no larger than it may be."""
+        self.stop_waiting()
+        self.head_size = 0
+        self.in_body = True
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
+            self.refusal = TOO_LARGE
+            raise HeadTooLarge
+        super().on_headers_complete()
+        self.unanswered.append(self.cycle)
+
+    def on_message_complete(self) -> None:
+        """Expect the next head, of which a part may have come already."""
+        self.in_body = False
+        super().on_message_complete()
+
+    def await_head(self) -> None:
+        """Give the client its time for a head, unless that runs already."""
+        if self.head_timer is None:
+            self.head_timer = self.loop.call_later(self.head_timeout, self.head_is_late)
+
+    def stop_waiting(self) -> None:
+        """End the time for a head."""
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def head_is_late(self) -> None:
+        """Hang up, and say why to who has sent something."""
+        if self.head_size:
+            self.refuse(LATE)
+        else:
+            self.transport.close()
+
+    # --- Refusals that no application sees ---------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser cannot read; uvicorn would answer a line of text."""
+        self.refuse(self.refusal)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with a problem and hang up."""
+        request_id = secrets.token_hex(12)
+        response = answer(refusal, request_id)
+        last = {"X-Request-ID": request_id, "Cache-Control": "no-store", "Connection": "close"}
+        response.headers.update({**ALWAYS, **last})
+        lines = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
+        self.transport.write(
+            b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
+        )
+        self.transport.close()
+        self.await_reader()
+
+    # --- Answers that nobody reads -----------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Where the connection closes after an answer, give the client its time to read the end of it."""
+        self.unanswered.popleft()
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Hang up on an idle client; what it has not read by now it never will."""
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Give the client its time to read, since more is written than it takes."""
+        super().pause_writing()
+        self.await_reader()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        super().resume_writing()
+        self.stop_awaiting_reader()
+
+    def await_reader(self) -> None:
+        """Abort the connection unless the client reads in time, unless that runs already."""
+        if self.answer_timer is None:
+            self.answer_timer = self.loop.call_later(self.answer_timeout, self.transport.abort)
+
+    def stop_awaiting_reader(self) -> None:
+        """End the time for reading, unless the connection only waits for that to close."""
+        if self.answer_timer is not None and not self.transport.is_closing():
+            self.answer_timer.cancel()
+            self.answer_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every clock, and tell every request: of pipelined ones uvicorn tells only the last."""
+        self.stop_waiting()
+        if self.answer_timer is not None:
+            self.answer_timer.cancel()
+        for cycle in self.unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().connection_lost(exc)
+
+
+def within(head_timeout: float, answer_timeout: float) -> type[Connection]:
+    """Make the class of connections for uvicorn, with its times in seconds."""
+    times = {"head_timeout": head_timeout, "answer_timeout": answer_timeout}
+    return type(Connection.__name__, (Connection,), times)

@@ -1,0 +1,273 @@
+"""Hostile and helpless clients on raw sockets, against a gateway in a process of its own."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from serving.connection import MAX_HEAD, MAX_HEADERS
+
+SECONDS = 1.0
+"""What a client may take, for a head and for an answer."""
+
+
+class Program:
+    """A gateway without models, which answers all the same."""
+
+    def __init__(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLOFOIL_")}
+        settings = {
+            "HOLOFOIL_PORT": "0",
+            "HOLOFOIL_TFSERVING": "127.0.0.1:9",
+            "HOLOFOIL_BODY_TIMEOUT": str(SECONDS),
+            "HOLOFOIL_ANSWER_TIMEOUT": str(SECONDS),
+        }
+        self.program = subprocess.Popen(
+            [sys.executable, "-m", "serving"],
+            env={**environment, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.program.stdout
+        self.port = int(self.program.stdout.readline().rsplit(":", 1)[1])
+        self.process = psutil.Process(self.program.pid)
+
+    def connect(self, **options: int) -> socket.socket:
+        connection = socket.socket()
+        for name, value in options.items():
+            connection.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
+    def held(self) -> int:
+        """Connections that clients have open, or that it would not let go of."""
+        return sum(each.laddr.port == self.port and each.status != "LISTEN" for each in self.connections())
+
+    def connections(self) -> list:
+        return self.process.net_connections("tcp")
+
+    def lets_go(self, seconds: float = 10 * SECONDS) -> bool:
+        end = time.monotonic() + seconds
+        while self.held() and time.monotonic() < end:
+            time.sleep(0.05)
+        return not self.held()
+
+
+@pytest.fixture(scope="module")
+def program():
+    started = Program()
+    yield started
+    started.program.terminate()
+    _, errors = started.program.communicate(timeout=30)
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(autouse=True)
+def healthy(program):
+    """Whatever a client did: the next one is served, and nothing is left of the last."""
+    yield
+    with program.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert read(connection).startswith(b"HTTP/1.1 200")
+    assert program.lets_go()
+
+
+def read(connection: socket.socket) -> bytes:
+    """Read until the gateway hangs up."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def problem(received: bytes) -> dict:
+    """Take apart a refusal that closes the connection."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    for header in ("connection: close", "content-type: application/problem+json", "cache-control: no-store"):
+        assert header in lines
+    found = json.loads(body)
+    assert f"x-request-id: {found['instance']}" in lines
+    assert lines[0].startswith(f"http/1.1 {found['status']} ")
+    return found
+
+
+def trickle(connection: socket.socket, piece: bytes, limit: float = 10 * SECONDS) -> float:
+    """Send a piece every tenth of a second until the gateway hangs up; return after how long."""
+    start = time.monotonic()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while time.monotonic() - start < limit:
+            connection.sendall(piece)
+            time.sleep(0.1)
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"\r\n"])
+def test_a_head_that_never_ends_is_given_up(program, start):
+    with program.connect() as connection:
+        connection.sendall(start)
+        began = time.monotonic()
+        assert problem(read(connection))["type"] == "/problems/request-timeout"
+        assert time.monotonic() - began < 5 * SECONDS
+    with program.connect() as connection:
+        connection.sendall(start)
+        assert trickle(connection, b"\r\n" if start == b"\r\n" else b"a") < 5 * SECONDS
+
+
+def test_a_connection_that_sends_nothing_is_closed_without_a_word(program):
+    with program.connect() as connection:
+        assert read(connection) == b""
+
+
+@pytest.mark.parametrize("piece", [b"\r\n", b"G"])
+def test_after_an_answer_the_next_head_has_its_time_too(program, piece):
+    with program.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert trickle(connection, piece) < 5 * SECONDS
+
+
+def test_two_hundred_slow_clients_hinder_nobody(program):
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(program.connect()) for _ in range(200)]
+        for connection in slow:
+            connection.sendall(b"POST /generate HTTP/1.1\r\nHost:")
+        with program.connect() as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert read(connection).startswith(b"HTTP/1.1 200")
+        assert program.held() > 100
+        assert all(problem(read(connection))["status"] == 408 for connection in slow)
+
+
+def request(*headers: bytes, target: bytes = b"/healthz") -> bytes:
+    return b"\r\n".join([b"GET %s HTTP/1.1" % target, b"Host: x", *headers, b"", b""])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(b"X: " + b"a" * MAX_HEAD),
+        request(*[b"X%d: %s" % (i, b"a" * 4000) for i in range(9)]),
+        request(*[b"X%d: a" % i for i in range(MAX_HEADERS)]),  # and Host is one more
+        request(target=b"/" + b"a" * MAX_HEAD),
+        b"X" * (MAX_HEAD + 1),
+    ],
+    ids=["one header", "nine headers", "too many headers", "target", "no end"],
+)
+def test_a_head_that_is_too_large_is_refused(program, sent):
+    with program.connect() as connection:
+        connection.sendall(sent)
+        answer = problem(read(connection))
+    assert answer["type"] in ("/problems/head-too-large", "/problems/malformed-request")
+    assert (answer["type"] == "/problems/malformed-request") == (sent[:1] == b"X")
+
+
+def test_a_large_head_within_the_bounds_is_read(program):
+    with program.connect() as connection:
+        many = [b"X%d: a" % i for i in range(MAX_HEADERS - 3)]
+        connection.sendall(request(b"Connection: close", b"Y: " + b"a" * (MAX_HEAD - 2000), *many))
+        assert read(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+def test_an_endless_head_is_not_kept_in_memory(program, start):
+    piece = b"a: b\r\n" * 10_000 if start.endswith(b"\n") else b"a" * 60_000
+    before = program.process.memory_info().rss
+    sent = 0
+    with program.connect() as connection:
+        connection.sendall(start)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 200_000_000:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 20_000_000
+    assert program.process.memory_info().rss - before < 20_000_000
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\r\n folded\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_a_problem(program, sent):
+    with program.connect() as connection:
+        connection.sendall(sent)
+        answer = problem(read(connection))
+    assert answer["status"] == 400
+    assert answer["type"] == "/problems/malformed-request"
+
+
+def test_pipelined_requests_are_answered_in_order(program):
+    targets = [b"/healthz", b"/nothing", b"/openapi.json"] * 20
+    with program.connect() as connection:
+        connection.sendall(b"".join(request(target=target) for target in targets))
+        connection.sendall(request(b"Connection: close"))
+        received = read(connection)
+    statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [200, 404, 200] * 20 + [200]
+
+
+def test_an_answer_that_nobody_reads_is_not_held(program):
+    """The client takes nothing in, and asks for far more than the system's buffers hold."""
+    before = program.process.memory_info().rss
+    with program.connect(SO_RCVBUF=4096) as connection:
+        connection.sendall(request(target=b"/openapi.json") * 2000)
+        while not program.held():
+            time.sleep(0.01)
+        assert program.lets_go(20 * SECONDS)
+        assert program.process.memory_info().rss - before < 30_000_000
+
+
+def test_who_hangs_up_half_way_is_forgotten_at_once(program):
+    for sent in (b"", b"GET / HT", request(), b"POST /generate HTTP/1.1\r\nContent-Length: 5\r\n\r\n{"):
+        with program.connect() as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            assert program.lets_go(SECONDS / 2)
+
+
+def test_no_address_that_a_client_names_is_ever_called(program):
+    """There is no way to make the gateway fetch: not by target, header, field, file name or picture."""
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0.5)
+        url = b"http://127.0.0.1:%d/x" % canary.getsockname()[1]
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="%s"/></svg>' % url
+        for name in (b"image", b"url", b"label", b"output_format", b"webhook"):
+            body = b'{"%s": "%s"}' % (name, url)
+            talk(program, b"POST /generate", body, b"Content-Type: application/json")
+        part = b'--e\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n--e--\r\n'
+        talk(program, b"POST /score", part % (url, svg), b"Content-Type: multipart/form-data; boundary=e")
+        for header in (b"Host", b"Referer", b"Origin", b"X-Forwarded-Host", b"Forwarded", b"X-Original-URL"):
+            talk(program, b"GET /", b"", b"%s: %s" % (header, url))
+        for target in (url, b"//" + url[7:], b"/page/" + url, b"/generate?url=" + url):
+            talk(program, b"GET " + target)
+        with pytest.raises(TimeoutError):
+            canary.accept()
+
+
+def talk(program: Program, start: bytes, body: bytes = b"", *headers: bytes) -> bytes:
+    head = [start + b" HTTP/1.1", b"Connection: close", b"Content-Length: %d" % len(body), *headers]
+    with program.connect() as connection:
+        connection.sendall(b"\r\n".join([*head, b"", body]))
+        return read(connection)
