@@ -120,20 +120,17 @@ def read_card(upload: Upload, info: ModelInfo) -> ReadCard | BadCard:
     """Read one upload; a bad one is returned, not raised, so that its neighbours are looked at too."""
     data = bytes(upload.data)
     try:
-        picture = cards.decode(data)
+        picture = cards.decode_upload(data, info.height, info.width)
     except BadCard as bad:
         return bad
-    height, width = picture.card.shape[:2]
-    applied = (
-        picture.applied if (height, width) == (info.height, info.width) else (*picture.applied, "resize")
-    )
+    height, width = picture.size
     return ReadCard(
-        pixels=cards.fit(picture.card, info.height, info.width),
+        pixels=picture.card,
         sha256=hashlib.sha256(data).hexdigest(),
         format=picture.format,
         width=width,
         height=height,
-        applied=applied,
+        applied=picture.applied,
     )
 
 
