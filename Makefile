@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock clean
+.PHONY: help serve test check train browser fuzz deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ train: .venv/.training ## install what training needs, and say how to go on
 
 browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install chromium chromium-driver)
 	.venv/bin/pytest -m browser
+
+fuzz: .venv/.dev ## ten thousand mutated requests to a gateway; FUZZ and FUZZ_SEED choose how many and which
+	FUZZ=$(or $(FUZZ),10000) FUZZ_SEED=$(or $(FUZZ_SEED),0) .venv/bin/pytest -s tests/serving/test_fuzz.py
 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
 	.venv/bin/python tests/deploy/up.py

@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
         app.include_router(route.router)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
-    app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
+    app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     app.add_middleware(Envelope)  # added last, it is outermost
     return app
 

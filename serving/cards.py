@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from threading import Lock
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ FOLDER_MAX_PIXELS = 89_000_000  # scans and photographs of one's own; above, Pil
 MIN_SIDE = 8
 
 LARGE = 4_000_000  # pixels
-LARGE_AT_ONCE = BoundedSemaphore(2)  # uploads; the largest take some 300 MB each while they are decoded
+ONE_LARGE = Lock()  # an upload of 16 megapixels takes up to 400 MB while it is decoded
 SPARE = 4  # times a card's sides that a JPEG decoded smaller still has
 
 MAX_PROFILE = 4 * 1024 * 1024  # bytes; those of printing presses have up to 3 MB
@@ -120,7 +120,9 @@ def decode_upload(data: bytes, height: int, width: int) -> Picture:
     with opened(io.BytesIO(data), UPLOAD_FORMATS, MAX_PIXELS) as image:
         stored = image.size
         applied = ["decoded_smaller"] if draft(image, height, width) else []
-        with LARGE_AT_ONCE if stored[0] * stored[1] > LARGE else nullcontext():
+        # Of a progressive JPEG all coefficients are held, however small it is decoded.
+        width_read, height_read = stored if "progressive" in image.info else image.size
+        with ONE_LARGE if width_read * height_read > LARGE else nullcontext():
             image.load()
             picture, done = upright(image)
             applied += done
@@ -269,9 +271,9 @@ def in_8_bits(image: Image.Image) -> Image.Image:
 def on_white(image: Image.Image) -> Image.Image:
     """Return a transparent image on white, in L or RGB; convert would show the colours that are hidden."""
     mode = "L" if image.mode in ("L", "LA") else "RGB"
-    with_alpha = image.convert(mode + "A")
+    with_alpha = image if image.mode in ("LA", "RGBA") else image.convert(mode + "A")
     white = Image.new(mode, image.size, "white")
-    white.paste(with_alpha.convert(mode), mask=with_alpha.getchannel("A"))
+    white.paste(with_alpha, mask=with_alpha.getchannel("A"))
     return white
 
 
