@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-answers format descriptors lock clean
+.PHONY: help serve test check train browser fuzz deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-encoding bench-answers format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench-doctor-cost: .venv/.dev ## what the doctor costs, in shares of a step, on 
 
 bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
 	.venv/bin/python -m tests.benchmarks.gateway_start
+
+bench-encoding: .venv/.dev ## ms and bytes of a card as PNG, JPEG and WebP, by Pillow, by hand and in the graph
+	.venv/bin/python -m tests.benchmarks.encoding
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers

@@ -318,8 +318,9 @@ def encode(card: Card, format: Format = "png", quality: int = 90) -> bytes:
     file = io.BytesIO()
     image = Image.fromarray(card)
     if format == "png":
-        # Level 1 is nearly as small as 6 on cards and faster: PNG is the dearest part of an answer.
-        image.save(file, "PNG", compress_level=1)
+        # PNG is the dearest part of an answer. Looking for runs alone is faster than for any repetition, and
+        # the files of cards are smaller for it: tests/benchmarks/encoding.py.
+        image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     else:
         image.save(file, format.upper(), quality=quality)
     return file.getvalue()
