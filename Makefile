@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-guard bench-observing format descriptors lock hashes audit clean
+.PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install 
 
 fuzz-api: .venv/.dev ## ask a gateway with the starter models all that OpenAPI allows and forbids, for minutes
 	.venv/bin/python -m tests.contract.fuzz_api
+
+fuzz: .venv/.dev ## ten thousand mutated requests to a gateway; FUZZ and FUZZ_SEED choose how many and which
+	FUZZ=$(or $(FUZZ),10000) FUZZ_SEED=$(or $(FUZZ_SEED),0) .venv/bin/pytest -s tests/serving/test_fuzz.py
 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
 	.venv/bin/python tests/deploy/up.py
@@ -66,6 +69,9 @@ bench-observing: .venv/.dev ## what log, metrics, Server-Timing and traces cost 
 
 bench-guard: .venv/.dev ## what keys and rates cost a request
 	.venv/bin/python -m tests.benchmarks.guard_cost
+
+bench-encoding: .venv/.dev ## ms and bytes of a card as PNG, JPEG and WebP, by Pillow, by hand and in the graph
+	.venv/bin/python -m tests.benchmarks.encoding
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers

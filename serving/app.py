@@ -110,7 +110,7 @@ def create_app(
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(LastAnswers, life=life)
     app.add_middleware(Patience, seconds=chosen.deadline)
-    app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout)
+    app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     if chosen.origins:
         app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)

@@ -181,7 +181,11 @@ class ScoredCard(BaseModel):
     logit: float = Field(description="The raw critic; only comparable within one model version.")
     probability: float = Field(description="That the card is real, 0 to 1, calibrated at export.")
     percentile: float = Field(description="Share of held-out real cards that score lower, 0 to 100.")
-    applied: list[str] = Field(description="What was done to the picture before it was judged.")
+    applied: list[str] = Field(
+        description="What was done to the picture before it was judged, of: decoded_smaller, first_picture, "
+        "exif_orientation, 16_bit_to_8, alpha_on_white, profile_to_srgb, profile_ignored, colour_to_rgb, "
+        "resize."
+    )
 
 
 class UnreadCard(BaseModel):

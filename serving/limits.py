@@ -5,7 +5,7 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.problems import BODY_TIMEOUT, TOO_LARGE, Refusal, answer
+from serving.problems import BODY_TIMEOUT, OVERLOADED, TOO_LARGE, Refusal, answer
 
 
 def has_body(headers: Headers) -> bool:
@@ -16,14 +16,16 @@ def has_body(headers: Headers) -> bool:
 class BodyGuard:
     """Pure ASGI: refuses bodies that are announced or counted above a limit in bytes, or slower than timeout.
 
-    The limit is also counted, since chunks announce nothing. An answer that goes out before the body is
-    in closes the connection: otherwise the server would read and throw away the rest for as long as it comes.
+    The limit is also counted, since chunks announce nothing. All bodies together may hold `room` bytes, each
+    until it is answered: many clients cannot fill the memory. An answer that goes out before the body is in
+    closes the connection: otherwise the server would read and throw away the rest for as long as it comes.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, limit: int, timeout: float, room: int) -> None:
         self.app = app
         self.limit = limit
         self.timeout = timeout
+        self.room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request behind the guard."""
@@ -48,9 +50,15 @@ class BodyGuard:
                     f"The body was not complete after {self.timeout:g} s. Send less, or over a faster line.",
                 ) from None
             if message["type"] == "http.request":
-                received += len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                received += size
+                self.room -= size
                 if received > self.limit:
                     raise self.too_large()
+                if self.room < 0:
+                    raise Refusal(
+                        OVERLOADED, "Too many bodies are being read at once. Try again in a moment."
+                    )
                 pending = message.get("more_body", False)
             return message
 
@@ -64,7 +72,10 @@ class BodyGuard:
             refused = answer(self.too_large(), scope["state"]["request_id"])
             await refused(scope, receive, send_guarded)
             return
-        await self.app(scope, receive_guarded, send_guarded)
+        try:
+            await self.app(scope, receive_guarded, send_guarded)
+        finally:
+            self.room += received
 
     def too_large(self) -> Refusal:
         """Refuse a body above the limit."""

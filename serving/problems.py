@@ -177,7 +177,7 @@ NOT_READY = Kind(
 OVERLOADED = Kind(
     "overloaded",
     503,
-    "The models have more work than they can do in time",
+    "There is more work than can be done in time",
     "Ask again after the seconds in Retry-After; Prefer: wait=N asks for more time.",
 )
 DRAINING = Kind(

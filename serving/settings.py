@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)
     """Largest uploaded file, in bytes."""
+    max_bodies: int = Field(default=128 * MEBIBYTE, gt=0)
+    """Bytes of all request bodies together that are held at once; beyond, clients are told to come again."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds a client may take to send the head of a request, and as many for its body."""
     answer_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)

@@ -153,21 +153,18 @@ def read_card(upload: Upload, info: ModelInfo, pointer: str) -> ReadCard | Refus
         return Refusal(problems.TOO_LARGE, detail, [Fault(pointer=pointer, code="too_large", detail=detail)])
     data = bytes(upload.data)
     try:
-        picture = cards.decode(data)
+        picture = cards.decode_upload(data, info.height, info.width)
     except BadCard as bad:
         fault = Fault(pointer=pointer, code=bad.code, detail=str(bad))
         return Refusal(BAD_CARD_KINDS[bad.code], str(bad), [fault])
-    height, width = picture.card.shape[:2]
-    applied = (
-        picture.applied if (height, width) == (info.height, info.width) else (*picture.applied, "resize")
-    )
+    height, width = picture.size
     return ReadCard(
-        pixels=cards.fit(picture.card, info.height, info.width),
+        pixels=picture.card,
         sha256=hashlib.sha256(data).hexdigest(),
         format=picture.format,
         width=width,
         height=height,
-        applied=applied,
+        applied=picture.applied,
     )
 
 

@@ -8,8 +8,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from serving.cards import FOLDER_FORMATS, MAX_PIXELS, BadCard, check_size, decode, encode, fit, upright_size
-from tests.fakes import pictures
+from serving.cards import (
+    FOLDER_FORMATS,
+    MAX_PIXELS,
+    BadCard,
+    check_size,
+    decode,
+    decode_upload,
+    encode,
+    fit,
+    upright_size,
+)
+from tests.fakes import pictures, profiles
+from tests.fakes.corpus import cases, corner
+
+CORPUS = cases()
 
 SEEDS = [
     *(pictures.file(pictures.noisy(12, 10), format) for format in FOLDER_FORMATS),
@@ -113,29 +126,77 @@ def test_fit_averages_what_it_shrinks():
     assert np.abs(fit(stripes, 16, 12).astype(int) - 127).max() <= 5
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (b"", "empty"),
-        (b"not an image", "unsupported"),
-        (pictures.file(pictures.plain(), "GIF"), "unsupported"),
-        (pictures.file(pictures.plain(), "BMP"), "unsupported"),
-        (pictures.file(pictures.plain(), "TIFF"), "unsupported"),
-        (pictures.file(pictures.noisy(40, 40), "JPEG")[:-400], "corrupt"),
-        (pictures.file(pictures.noisy(40, 40), "PNG")[:-400], "corrupt"),
-        (pictures.file(pictures.noisy(40, 40), "WEBP")[:-400], "corrupt"),
-        (pictures.file(pictures.plain())[:20], "corrupt"),
-        (pictures.without_palette(), "corrupt"),
-        (pictures.animated("PNG"), "animated"),
-        (pictures.animated("WEBP"), "animated"),
-        (pictures.bomb(), "dimensions"),
-        (pictures.bomb(60_000, 60_000), "dimensions"),
-        (pictures.bomb(4_001, 4_000), "dimensions"),
-        (pictures.file(pictures.plain(7, 100)), "dimensions"),
-    ],
-)
-def test_a_bad_picture_is_refused_for_its_own_reason(data, code):
-    assert code_of(data) == code
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # on damaged files
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+def test_every_file_of_the_corpus_becomes_what_it_should(case):
+    if case.refused:
+        with pytest.raises(BadCard) as bad:
+            decode_upload(case.data, 20, 16)
+        assert bad.value.code == case.refused
+        return
+    picture = decode_upload(case.data, 20, 16)
+    assert tuple(step for step in picture.applied if step != "resize") == case.applied
+    assert picture.card.shape == (20, 16, 3)
+    if case.colour:
+        assert np.abs(corner(picture.card) - case.colour).max() <= 12
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("case", [case for case in CORPUS if not case.refused], ids=lambda case: case.name)
+def test_uploads_and_training_pictures_pass_the_same_door(case):
+    picture, upload = decode(case.data), decode_upload(case.data, 20, 16)
+    assert np.array_equal(fit(picture.card, 20, 16), upload.card)
+    assert picture.size == upload.size == picture.card.shape[:2]
+    assert picture.format == upload.format
+
+
+@pytest.mark.parametrize("format", ["JPEG", "MPO"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_smaller_and_hardly_differs(format, orientation):
+    several = {"save_all": True, "append_images": [pictures.plain()]} if format == "MPO" else {}
+    photograph, exif = pictures.photograph(1500, 1100), pictures.exif(orientation)
+    data = pictures.file(photograph, format, exif=exif, quality=90, **several)
+    whole, upload = decode(data), decode_upload(data, 112, 80)
+    assert "decoded_smaller" in upload.applied
+    assert upload.size == whole.size == ((1500, 1100) if orientation == 1 else (1100, 1500))
+    difference = np.abs(fit(whole.card, 112, 80).astype(int) - upload.card)
+    assert 0 < difference.mean() < 0.5
+    assert difference.max() <= 6
+
+
+def test_a_jpeg_is_decoded_whole_where_half_of_it_would_not_be_plenty():
+    data = pictures.file(pictures.photograph(8 * 112 - 8, 8 * 80), "JPEG")
+    assert decode_upload(data, 112, 80).applied == ("resize",)
+
+
+def test_the_colours_of_a_wide_screen_become_those_of_srgb():
+    for colour in ((200, 60, 30), (40, 180, 90), (128, 128, 128), (255, 255, 255)):
+        image = Image.new("RGB", (16, 16), colour)
+        picture = decode(pictures.file(image, icc_profile=profiles.rgb()))
+        assert np.abs(picture.card[0, 0] - profiles.screen_to_srgb(colour)).max() <= 2
+
+
+def test_the_inks_of_a_press_become_its_own_colours():
+    inks = {"C": (255, 0, 0, 0), "Y": (0, 0, 255, 0), "K": (0, 0, 0, 255), "paper": (0, 0, 0, 0)}
+    drawn = {
+        name: decode(
+            pictures.file(
+                Image.new("CMYK", (16, 16), levels), "JPEG", quality=95, icc_profile=profiles.cmyk()
+            )
+        ).card[0, 0]
+        for name, levels in inks.items()
+    }
+    expected = {"C": (0, 143, 213), "Y": (252, 220, 7), "K": (42, 42, 42), "paper": (255, 255, 255)}
+    for name, colour in expected.items():
+        assert np.abs(drawn[name].astype(int) - colour).max() <= 25, name
+
+
+@given(st.binary(max_size=600) | st.binary(max_size=200).map(lambda junk: profiles.rgb()[:-60] + junk))
+def test_a_profile_is_used_or_ignored_whatever_its_bytes(profile):
+    picture = decode(pictures.file(pictures.plain(), icc_profile=profile))
+    assert picture.applied in ((), ("profile_to_srgb",), ("profile_ignored",))
+    if picture.applied != ("profile_to_srgb",):
+        assert np.array_equal(picture.card, np.asarray(pictures.plain()))
 
 
 def test_folders_may_have_bmp_and_still_gif_but_no_animation():
@@ -185,7 +246,7 @@ def test_what_is_transparent_shows_white_and_not_the_colour_below(mode):
     image = Image.new(mode, (16, 16), (200, 0) if mode == "LA" else (200, 30, 30, 0))
     picture = decode(pictures.file(image))
     assert (picture.card == 255).all()
-    assert picture.applied == ("alpha_on_white",)
+    assert picture.applied == ("alpha_on_white", *(["colour_to_rgb"] if mode == "LA" else []))
 
 
 def test_half_transparent_black_is_grey():

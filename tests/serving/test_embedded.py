@@ -15,12 +15,15 @@ import tensorflow as tf
 from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
+from serving.cards import decode, decode_upload, fit
 from serving.embedded import EmbeddedBackend, complete_versions
 from serving.tfserving import TFServingBackend
+from tests.fakes import pictures
 from tests.fakes.models import export_labelled_generator
 from tests.fakes.tfserving import serve_models
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
+STARTER = Path(__file__).parents[2] / "serving" / "models"
 NOISE = noise.draw(seed=7, n=3, size=8)
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -362,3 +365,18 @@ print(asyncio.run(EmbeddedBackend(Path({str(MODELS)!r}), deadline=60).info()).no
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (ran.stdout, ran.stderr) == ("8\n", "a word of somebody else's\n")
+
+
+async def test_a_large_photograph_is_scored_alike_whether_decoded_whole_or_smaller():
+    backend = EmbeddedBackend(STARTER, deadline=120.0)
+    info = await backend.info()
+    photographs = [
+        pictures.file(pictures.photograph(1792, 1280, seed), "JPEG", quality=90) for seed in range(4)
+    ]
+    whole = np.stack([fit(decode(data).card, info.height, info.width) for data in photographs])
+    smaller = np.stack([decode_upload(data, info.height, info.width).card for data in photographs])
+    assert (whole != smaller).any()
+    one, other = await backend.score(whole), await backend.score(smaller)
+    await backend.close()
+    assert np.abs(one.logit - other.logit).max() < 0.05
+    assert np.abs(one.percentile - other.percentile).max() < 3

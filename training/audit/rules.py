@@ -283,9 +283,9 @@ def cmyk(looks: list[Look]) -> Exhibit | None:
     return exhibit_of(
         "A10",
         min(Severity.WARNING, by_share(len(shown), len(looks))),
-        f"{counted(len(shown), len(looks))} are CMYK, and are turned into RGB without a colour profile.",
+        f"{counted(len(shown), len(looks))} are CMYK, and are turned into RGB.",
         f"{len(shown):,} CMYK, {len(looks) - len(shown):,} others",
-        "Their colours come out gaudier than the others', which the discriminator notices at once.",
+        "Those without a colour profile come out gaudier than the others, which the discriminator notices.",
         "Export them as sRGB from the program that made them.",
         shown,
     )
