@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
+.PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-serve bench-overload bench-faults bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -72,6 +72,15 @@ bench-guard: .venv/.dev ## what keys and rates cost a request
 
 bench-encoding: .venv/.dev ## ms and bytes of a card as PNG, JPEG and WebP, by Pillow, by hand and in the graph
 	.venv/bin/python -m tests.benchmarks.encoding
+
+bench-serve: .venv/.dev ## Holofoil beside TF Serving's protocol, FastAPI, LitServe, BentoML and Ray Serve; installs them first
+	.venv/bin/python -m tests.benchmarks.serving.compare
+
+bench-overload: .venv/.dev ## twice the load that the gateway can bear, for two minutes
+	.venv/bin/python -m tests.benchmarks.serving.overload
+
+bench-faults: .venv/.dev ## what becomes of every request when something breaks
+	.venv/bin/python -m tests.benchmarks.serving.fault_table
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers
