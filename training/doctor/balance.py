@@ -24,6 +24,13 @@ SLOW_SHARE = 0.03
 """With these losses healthy runs too are right on all for their first hundreds of steps, at a share of 0.04
 and more: accuracy alone says nothing there."""
 
+NEAR = (0.3, 1.5)
+"""Of the generator's loss; squared errors give 1, or 0.5, where it fools nobody. With cross-entropy the
+discriminator's is 0.12 or more there, see `parted`."""
+PARTED = 50.0
+"""Times the discriminator's loss that the generator's is; cross-entropy reaches 12 there. With squared errors the
+fakes then lie 7 times the usual error away from the label that they are to reach."""
+
 FOOLED_STEPS = 100
 FOOLED_SHARE = 1.15
 """Worse than knowing nothing, for so long: the discriminator does not answer."""
@@ -68,29 +75,55 @@ def domination(heard: History) -> Finding | None:
     Signals: d_loss, g_loss; the accuracies where they are known. Relativistic logits have no zero, so there
     the share of pairs that are ranked right counts.
     """
+    if parted(heard):
+        return dominated(heard, SLOW_STEPS, Severity.WARNING)
     steps = SLOW_STEPS if heard.facts.loss in SLOW else WINNING_STEPS
-    d_loss, g_loss = heard.recent("d_loss", steps, 3), heard.recent("g_loss", steps, 3)
-    if not d_loss or not g_loss:
+    if not (losses := middles(heard, steps)):
         return None
-    losses = {"d_loss": middle(d_loss), "g_loss": middle(g_loss)}
     share = losses["d_loss"] / CONFUSED[heard.facts.loss]
-    names = ["relativistic_accuracy"] if heard.facts.relative else ["real_accuracy", "fake_accuracy"]
-    accuracies = {name: mean(values) for name in names if (values := heard.recent(name, steps, 3))}
-    right = min(accuracies.values(), default=1.0)
+    right = min(accuracies(heard, steps).values(), default=1.0)
     if heard.facts.loss in SLOW:
         wins = beyond_doubt = share < SLOW_SHARE and right > SLOW_ACCURACY
     else:
         wins = right > WINNING_ACCURACY and losses["g_loss"] > LOSING_LOSS and share < WINNING_SHARE
         beyond_doubt = wins and share < WON_SHARE and losses["g_loss"] > LOST_LOSS
-    if not wins:
-        return None
+    return dominated(heard, steps, Severity.CRITICAL if beyond_doubt else Severity.WARNING) if wins else None
+
+
+def parted(heard: History) -> bool:
+    """Tell whether fakes lie far from the real cards' label though the generator's loss is low.
+
+    So it is with squared errors (Mao 2017). With cross-entropy it cannot be: if the mean fake costs the generator
+    g, it costs the discriminator -ln(1 - e^-g) or more, a half of which is its loss at least.
+    """
+    losses = middles(heard, SLOW_STEPS)
+    if not losses or heard.facts.loss in SLOW:
+        return False
+    return NEAR[0] < losses["g_loss"] < NEAR[1] and 0 <= losses["d_loss"] * PARTED < losses["g_loss"]
+
+
+def middles(heard: History, steps: int) -> dict[str, float]:
+    """Return the medians of both losses over the last steps; nothing if one was not heard for so long."""
+    recent = {name: heard.recent(name, steps, 3) for name in ("d_loss", "g_loss")}
+    known = {name: middle(values) for name, values in recent.items() if values}
+    return known if len(known) == len(recent) else {}
+
+
+def accuracies(heard: History, steps: int) -> dict[str, float]:
+    """Return the mean accuracies over the last steps, of those kinds that the loss gives a meaning."""
+    names = ["relativistic_accuracy"] if heard.facts.relative else ["real_accuracy", "fake_accuracy"]
+    return {name: mean(values) for name in names if (values := heard.recent(name, steps, 3))}
+
+
+def dominated(heard: History, steps: int, severity: Severity) -> Finding:
+    """Name a discriminator that has won."""
     return Finding(
         "D2",
         "domination",
-        Severity.CRITICAL if beyond_doubt else Severity.WARNING,
+        severity,
         "The discriminator tells all real cards and fakes apart with certainty, and the generator learns "
         "nothing from it.",
-        f"over the last {steps} steps: {numbers(losses | accuracies)}",
+        f"over the last {steps} steps: {numbers(middles(heard, steps) | accuracies(heard, steps))}",
         "Without a bound on its slopes a perfect discriminator exists, and its gradient is noise to the "
         "generator; how many weights it has does not matter.",
         "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), augment what it sees, real and "
