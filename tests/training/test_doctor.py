@@ -89,6 +89,12 @@ CASES: list[tuple[str, Severity, dict[str, float], Facts]] = [
     ),
     ("D3 discriminator too weak", Severity.WARNING, {"d_loss": 1.39}, NON_SATURATING),
     ("D3 discriminator too weak", Severity.WARNING, {"d_loss": 2.2, "g_loss": 0.1}, NON_SATURATING),
+    (
+        "D3 discriminator too weak",
+        Severity.WARNING,
+        {"d_loss": 1.45, "relativistic_accuracy": 0.1},
+        NON_SATURATING,
+    ),
     ("D4 no numbers", Severity.CRITICAL, {"g_loss": math.nan}, NON_SATURATING),
     ("D4 exploding gradient", Severity.CRITICAL, {"g_gradient": 400.0}, NON_SATURATING),
     ("D4 exploding weights", Severity.CRITICAL, {"g_moved": 12.0}, NON_SATURATING),

@@ -142,7 +142,9 @@ CURVES: dict[str, Callable[[int], float]] = {
 @pytest.mark.parametrize("digits", [4, 12])
 @pytest.mark.parametrize("name", CURVES)
 def test_curves_without_noise_are_not_taken_for_means(tmp_path: Path, name: str, digits: int):
-    rows = [{"step": t, "d_loss": round(CURVES[name](t), digits), "g_loss": 1.0 + t / 900} for t in range(300)]
+    rows = [
+        {"step": t, "d_loss": round(CURVES[name](t), digits), "g_loss": 1.0 + t / 900} for t in range(300)
+    ]
     assert "L7" not in ids(look(table(tmp_path / "log.jsonl", rows)))
 
 
@@ -168,7 +170,8 @@ def test_domination_under_squared_errors_is_told_by_the_losses_alone(tmp_path: P
         for t in range(400)
     ]
     noisy = [
-        {name: v if name == "step" else v * SQUARED.uniform(0.7, 1.3) for name, v in row.items()} for row in play
+        {name: v if name == "step" else v * SQUARED.uniform(0.7, 1.3) for name, v in row.items()}
+        for row in play
     ]
     first = look(table(tmp_path / "log.jsonl", noisy))[0]
     assert (first.id, first.severity) == ("D2", Severity.WARNING)

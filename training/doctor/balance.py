@@ -28,12 +28,14 @@ NEAR = (0.3, 1.5)
 """Of the generator's loss; squared errors give 1, or 0.5, where it fools nobody. With cross-entropy the
 discriminator's is 0.12 or more there, see `parted`."""
 PARTED = 50.0
-"""Times the discriminator's loss that the generator's is; cross-entropy reaches 12 there. With squared errors the
-fakes then lie 7 times the usual error away from the label that they are to reach."""
+"""Times the discriminator's loss that the generator's is; cross-entropy reaches 12 there. With squared errors
+the fakes then lie 7 times the usual error away from the label that they are to reach."""
 
 FOOLED_STEPS = 100
 FOOLED_SHARE = 1.15
 """Worse than knowing nothing, for so long: the discriminator does not answer."""
+BACKWARDS = 0.4
+"""Of the pairs of a real card and a fake that are ranked right: a coin has 0.5, healthy runs 0.9 and more."""
 CONFUSED_STEPS = 500
 CONFUSED_SHARE = 0.03
 """Around 1; R3GAN's authors and our own runs stay well below a share of 0.9."""
@@ -93,8 +95,8 @@ def domination(heard: History) -> Finding | None:
 def parted(heard: History) -> bool:
     """Tell whether fakes lie far from the real cards' label though the generator's loss is low.
 
-    So it is with squared errors (Mao 2017). With cross-entropy it cannot be: if the mean fake costs the generator
-    g, it costs the discriminator -ln(1 - e^-g) or more, a half of which is its loss at least.
+    So it is with squared errors (Mao 2017). With cross-entropy it cannot be: if the mean fake costs the
+    generator g, it costs the discriminator -ln(1 - e^-g) or more, a half of which is its loss at least.
     """
     losses = middles(heard, SLOW_STEPS)
     if not losses or heard.facts.loss in SLOW:
@@ -133,13 +135,15 @@ def dominated(heard: History, steps: int, severity: Severity) -> Finding:
 
 
 def too_weak(heard: History) -> Finding | None:
-    """D3: the discriminator is fooled, or knows nothing, for long. Signals: d_loss, accuracies."""
+    """D3: the discriminator is fooled, or knows nothing, for long. Signals: d_loss, relativistic_accuracy."""
     losses = heard.recent("d_loss", FOOLED_STEPS, 3)
     if not losses:
         return None
     chance = CONFUSED[heard.facts.loss]
     share = mean(losses) / chance
-    fooled = heard.facts.loss != "unknown" and share > FOOLED_SHARE
+    ranked = heard.recent("relativistic_accuracy", FOOLED_STEPS, 3)
+    backwards = bool(ranked) and mean(ranked) < BACKWARDS
+    fooled = backwards or (heard.facts.loss != "unknown" and share > FOOLED_SHARE)
     long = heard.recent("d_loss", CONFUSED_STEPS, 5)
     confused = bool(long) and all(abs(loss / chance - 1) < CONFUSED_SHARE for loss in long)
     if not fooled and not confused:
@@ -151,7 +155,8 @@ def too_weak(heard: History) -> Finding | None:
         "The discriminator is worse than one that knows nothing."
         if fooled
         else "The discriminator cannot tell real cards from fakes.",
-        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing",
+        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing"
+        + (f"; {mean(ranked):.0%} of the real cards above the fakes, where 50% is" if ranked else ""),
         "What the generator follows is then noise; a penalty or a learning rate holds the discriminator "
         "back, its labels are exchanged, or it is not trained at all.",
         "Check that its weights move and that real cards are labelled 1; then raise its learning rate or "

@@ -13,8 +13,8 @@ MEANS = 100
 ROUNDING = 1.1e-4
 """Of numbers that were printed with four decimals."""
 TURNS = 0.2
-"""Of the steps behind running means, how many turn up after down or down after up: of noise 2 in 3, of a smooth
-curve none."""
+"""Of the steps behind running means, how many turn up after down or down after up: of noise 2 in 3, of a
+smooth curve none."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Column:
 
     @property
     def is_running_mean(self) -> bool:
-        """Tell whether these are means since the start: they move by less and less, and the steps are noise."""
+        """Tell whether these are means since the start: they move less and less, and the steps are noise."""
         moves = self.high - self.low > 0.05 * abs(self.high)
         noise = self.turns > TURNS * self.moves
         return self.count >= MEANS and self.low >= 0 and moves and noise and not (self.restless or self.whole)
