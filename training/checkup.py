@@ -28,8 +28,9 @@ COPY = 0.01
 """Of the held-out cards lie nearer to a training card than what is called a copy."""
 FEWEST_HELD_OUT = 20
 """With fewer nothing can be said of copies: what is usually near is not known."""
-ADDED = 4.0
-"""Grey levels that are added to both spreads, so that parts where real cards hardly differ do not count."""
+ADDED, ADDED_TO_PARTS = 4.0, 1.0
+"""Grey levels added to both spreads, so that what hardly differs on real cards does not count. A part
+that is always the same has 0.1 where real cards differ by 9 levels, less where they differ by more."""
 
 
 class Checkup:
@@ -68,7 +69,7 @@ class Checkup:
         leaks.
         """
         found = spread(fakes)
-        parts = (cells(found) + ADDED) / (cells(self.spread) + ADDED)
+        parts = (cells(found) + ADDED_TO_PARTS) / (cells(self.spread) + ADDED_TO_PARTS)
         measured = {
             "variety": float((found.mean() + ADDED) / (self.spread.mean() + ADDED)),
             "least_variety": float(parts.min()),
