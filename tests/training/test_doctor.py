@@ -136,6 +136,40 @@ def test_the_first_hundred_steps_of_a_healthy_relativistic_run_are_no_domination
     assert [doctor.hear(line | {"relativistic_accuracy": 1.0}) for line in lines] == [[]] * len(lines)
 
 
+def test_a_generator_that_gains_on_a_discriminator_that_is_certain_is_not_dominated():
+    """Measured on real cards: a residual network without norms, R1 and R2, from step 10 on; then made up."""
+    g_losses = [13.5, 17.3, 13.2, 11.6, 10.7, 8.9, 9.5, 7.8, 7.8, 7.1, 6.7, 6.1, 5.9, 5.9, 5.8, 5.4, 5.6, 5.2]
+    g_losses += [
+        5.0,
+        5.4,
+        5.5,
+        5.2,
+        5.6,
+        5.4,
+        5.0,
+        5.4,
+        5.2,
+        5.2,
+        5.6,
+        5.1,
+        5.2,
+        5.3,
+        4.7,
+        5.4,
+        5.3,
+        4.8,
+        5.6,
+    ]
+
+    def play(losses: list[float]) -> list[Any]:
+        doctor = Doctor(Facts(loss="relativistic", batch=32))
+        lines = [{"step": 10 * n, "d_loss": 0.01, "g_loss": loss} for n, loss in enumerate(losses, 1)]
+        return [found for line in lines for found in doctor.hear(line | {"relativistic_accuracy": 1.0})]
+
+    assert play(g_losses) == []
+    assert [key(found) for found in play(g_losses[:5] + [11.0] * 20)] == ["D2 domination"]
+
+
 def test_the_posted_recipe_is_called_within_a_hundred_steps():
     """Measured on real cards, batch 32: step, D loss, G loss, right on real and on fakes."""
     measured = [

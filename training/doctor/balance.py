@@ -24,6 +24,12 @@ SLOW_SHARE = 0.03
 """With these losses healthy runs too are right on all for their first hundreds of steps, at a share of 0.04
 and more: accuracy alone says nothing there."""
 
+FALLING, FALLEN, PEAK = 0.85, 0.65, 4
+"""The generator gains if its loss falls so far within those steps, or has fallen so far from where it was
+highest (the fourth of the highest lines, for one line is chance). Residual networks without norms start with
+discriminators as sure as any that has won, and gain from there: 0.8 or 0.6 and less. Where the game is lost
+it is 1.1 and 0.9 and more."""
+
 NEAR = (0.3, 1.5)
 """Of the generator's loss; squared errors give 1, or 0.5, where it fools nobody. With cross-entropy the
 discriminator's is 0.12 or more there, see `parted`."""
@@ -89,11 +95,20 @@ def domination(heard: History) -> Finding | None:
     share = losses["d_loss"] / CONFUSED[heard.facts.loss]
     right = min(accuracies(heard, steps).values(), default=1.0)
     if heard.facts.loss in SLOW:
-        wins = beyond_doubt = share < SLOW_SHARE and right > SLOW_ACCURACY
+        sure = share < SLOW_SHARE and right > SLOW_ACCURACY
+        wins = beyond_doubt = sure and not gains(heard)
     else:
         wins = right > WINNING_ACCURACY and losses["g_loss"] > LOSING_LOSS and share < WINNING_SHARE
         beyond_doubt = wins and share < WON_SHARE and losses["g_loss"] > LOST_LOSS
     return dominated(heard, steps, Severity.CRITICAL if beyond_doubt else Severity.WARNING) if wins else None
+
+
+def gains(heard: History) -> bool:
+    """Tell whether the generator's loss falls or has fallen far: then it learns, however sure its rival."""
+    losses = heard.recent("g_loss", SLOW_STEPS, 3) or []
+    half = len(losses) // 2
+    peak = sorted(heard.remembered("g_loss"))[-PEAK:][0]
+    return middle(losses[half:]) < FALLING * middle(losses[:half]) or middle(losses) < FALLEN * peak
 
 
 def parted(heard: History) -> bool:

@@ -203,14 +203,7 @@ def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
 
 def predicted_fakes(script: Script) -> Iterator[Finding]:
     """C6: the discriminator meets another generator than the one that learns."""
-    norms = script.normed(script.generators)
-    if not norms:
-        return
-    made = {origin: None for _, pictures in script.judged for origin in script.from_generator(pictures)}
-    predicted = [
-        call for call in made if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")
-    ]
-    hidden = [call for call in made if script.hidden(call)]
+    predicted, hidden = made_by_predict(script), [call for call in made_fakes(script) if script.hidden(call)]
     if predicted:
         yield Finding(
             "C6",
@@ -238,6 +231,23 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
             "fakes = generator(noise, training=True)",
             script.source.places(hidden),
         )
+
+
+def made_fakes(script: Script) -> list[ast.Call]:
+    """Return the calls that make the discriminator's fakes, if the generator normalises by the batch."""
+    if not script.normed(script.generators):
+        return []
+    made = [origin for _, pictures in script.judged for origin in script.from_generator(pictures)]
+    return list(dict.fromkeys(made))
+
+
+def made_by_predict(script: Script) -> list[ast.Call]:
+    """Return those of them that call `predict`."""
+    return [
+        call
+        for call in made_fakes(script)
+        if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")
+    ]
 
 
 def untrained_pass(script: Script) -> Iterator[Finding]:
