@@ -218,7 +218,7 @@ def doctor(
     json: bool = False,
     demo: bool = False,
     minutes: float = 3.0,
-) -> None:
+) -> int:
     """Say why a GAN fails: from its script or notebook, its log, or the folder of a run.
 
     Nothing of it is run. Ends with 0 if there is nothing above a note, with 1 if there is, with 2 if the
@@ -242,18 +242,14 @@ def doctor(
         from training.doctor.demo import demo as compare
 
         print(compare(target or Path("doctor-demo"), minutes))
-        return
-    try:
-        if target is None:
-            raise consult.BadTarget("Name a script or notebook, a log or the folder of a run, or say --demo.")
-        findings = consult.consult(target, columns, plot)
-        print(consult.as_json(findings) if json else consult.told(findings))
-        if fix is not None:
-            print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)
-    except Trouble as trouble:
-        print(f"holofoil: {trouble}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(consult.exit_code(findings))
+        return 0
+    if target is None:
+        raise consult.BadTarget("Name a script or notebook, a log or the folder of a run, or say --demo.")
+    findings = consult.consult(target, columns, plot)
+    print(consult.as_json(findings) if json else consult.told(findings))
+    if fix is not None:
+        print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)
+    return consult.exit_code(findings)
 
 
 def report(run: Folder) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import Dataset
-from training.leaks import leaks
+from training.leaks import beside, traces
 from training.metrics import nearest, pair_similarity
 
 Cards = NDArray[np.uint8]
@@ -16,6 +16,8 @@ KNOWN, UNKNOWN = 5000, 300
 """Training cards among which copies are looked for, and held-out ones that tell how near is usual."""
 REAL = 500
 """Real cards they are held against."""
+PAIRS = 60
+"""Of fakes whose similarity is measured; their mean is uncertain by 0.01 to 0.02."""
 SIDE = 16
 """Of the thumbnails in which copies are looked for, in pixels: what is finer a copy may lack."""
 CELLS = 4
@@ -26,8 +28,9 @@ COPY = 0.01
 """Of the held-out cards lie nearer to a training card than what is called a copy."""
 FEWEST_HELD_OUT = 20
 """With fewer nothing can be said of copies: what is usually near is not known."""
-ADDED = 4.0
-"""Grey levels that are added to both spreads, so that parts where real cards hardly differ do not count."""
+ADDED, ADDED_TO_PARTS = 4.0, 1.0
+"""Grey levels added to both spreads, so that what hardly differs on real cards does not count. A part
+that is always the same has 0.1 where real cards differ by 9 levels, less where they differ by more."""
 
 
 class Checkup:
@@ -46,7 +49,7 @@ class Checkup:
 
     def __init__(self, real: Cards, held_out: Cards) -> None:
         some = real[:REAL]
-        self.some = some
+        self.traces = traces(some)
         self.spread = spread(some)
         self.similarity = pair_similarity(some) if len(some) > 1 else 0.0
         self.grid = grid(some)
@@ -66,17 +69,19 @@ class Checkup:
         leaks.
         """
         found = spread(fakes)
-        parts = (cells(found) + ADDED) / (cells(self.spread) + ADDED)
+        parts = (cells(found) + ADDED_TO_PARTS) / (cells(self.spread) + ADDED_TO_PARTS)
         measured = {
             "variety": float((found.mean() + ADDED) / (self.spread.mean() + ADDED)),
             "least_variety": float(parts.min()),
-            "similarity": pair_similarity(fakes) - self.similarity,
+            "similarity": pair_similarity(fakes, pairs=PAIRS) - self.similarity,
             "nyquist": max(found / usual for found, usual in zip(grid(fakes), self.grid, strict=True)),
         }
         if self.usual:
             distances = nearest(thumbnails(fakes), self.known)[1]
             measured["copy_rate"] = float((distances < self.usual).mean())
-        return measured | {f"leak_{name}": ratio for name, ratio in leaks(fakes, self.some).items()}
+        return measured | {
+            f"leak_{name}": ratio for name, ratio in beside(traces(fakes), self.traces).items()
+        }
 
 
 def spread(cards: Cards) -> Floats:

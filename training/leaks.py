@@ -24,8 +24,12 @@ def leaks(fakes: Cards, reals: Cards) -> dict[str, float]:
     is added on both sides, so that what real cards never show is not infinitely more: 5 % of the cards, or
     (15 levels)² or (2 levels)². Fakes as good as real cards have 1; the first, grey ones of a run have more.
     """
+    return beside(traces(fakes), traces(reals))
+
+
+def beside(fake: dict[str, float], real: dict[str, float]) -> dict[str, float]:
+    """Hold the traces of fakes against those of real cards, as `leaks` does."""
     added = {"border": 15.0**2, "grey_edges": 0.05, "grey_holes": 0.05}
-    fake, real = traces(fakes), traces(reals)
     return {
         name: float((fake[name] + added.get(name, 4.0)) / (real[name] + added.get(name, 4.0)))
         for name in fake

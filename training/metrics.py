@@ -135,7 +135,7 @@ def nearest(x: Features, y: Features, count: int = 1) -> tuple[NDArray[np.intp],
     """Return for each row of x its nearest rows of y: indices and distances, each (len(x), count)."""
     indices, distances = [], []
     for rows in squared_distances(x, y):
-        order = np.argsort(rows, axis=1)[:, :count].copy()
+        order = np.argpartition(rows, range(count), axis=1)[:, :count].copy()  # the rest stays unsorted
         indices.append(order)
         distances.append(np.sqrt(np.take_along_axis(rows, order, axis=1)))
     return np.concatenate(indices), np.concatenate(distances)
@@ -151,15 +151,15 @@ def copy_rate(train: Features, held_out: Features, fake: Features) -> float:
     return float((nearest(fake, train)[1] < usual).mean())
 
 
-def pair_similarity(cards: Cards, seed: int = 0) -> float:
+def pair_similarity(cards: Cards, seed: int = 0, pairs: int = SSIM_PAIRS) -> float:
     """Return the mean MS-SSIM (Wang, Simoncelli and Bovik 2003) of random pairs of cards, 0 to 1.
 
     More than among real cards means less variety. It takes as many of the five scales as the cards have
     room for, with their weights scaled to sum to 1; scores of cards of different sizes do not compare.
     """
     random = np.random.default_rng(seed)
-    first = random.integers(len(cards), size=SSIM_PAIRS)
-    second = (first + random.integers(1, len(cards), size=SSIM_PAIRS)) % len(cards)
+    first = random.integers(len(cards), size=pairs)
+    second = (first + random.integers(1, len(cards), size=pairs)) % len(cards)
     side = min(cards.shape[1:3])
     window = min(SSIM_FILTER, side)
     scales = max(1, min(len(SSIM_WEIGHTS), int(np.log2(side / window)) + 1))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from training import dataset
+from training import dataset, pages
 from training.config import Config
 from training.cost import cost, duration
 from training.dataset import BadDataset
@@ -61,10 +61,15 @@ def refresh(run: Run) -> None:
 
 def page(told: Mapping[str, object]) -> str:
     """Return the page of what is told; no text in it is read as HTML, and no other script runs."""
-    style, script = ((PAGE / name).read_text() for name in ("page.css", "page.js"))
+    style, script = pages.style() + (PAGE / "page.css").read_text(), (PAGE / "page.js").read_text()
     data = json.dumps(told, allow_nan=False).replace("<", "\\u003c")
     return Template((PAGE / "page.html").read_text()).substitute(
-        style=style, style_hash=digest(style), script=script, script_hash=digest(script), data=data
+        mark=pages.mark(),
+        style=style,
+        style_hash=digest(style),
+        script=script,
+        script_hash=digest(script),
+        data=data,
     )
 
 

@@ -6,3 +6,9 @@ class Trouble(Exception):
 
     status = 1
     """The exit code of the command that ends with it."""
+
+
+class NothingToJudge(Trouble):
+    """What was to be examined cannot be: 1 would say that something is wrong with it."""
+
+    status = 2

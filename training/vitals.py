@@ -16,6 +16,9 @@ NAMES = (
     "fake_spread",
 )
 
+FEW = 8
+"""Cards of a batch whose spread is measured: a line of the log is the mean of many batches."""
+
 
 def of_logits(real: tf.Tensor, fake: tf.Tensor, generated: tf.Tensor) -> Metrics:
     """Return the mean logits of real cards (n,) and of those fakes (n,) that were generated."""
@@ -39,7 +42,8 @@ def of_fake(cards: tf.Tensor) -> Metrics:
 
 
 def contrast(cards: tf.Tensor) -> tf.Tensor:
-    """Return the root of the mean variance of the pixels within a card."""
+    """Return the root of the mean variance of the pixels within a card, over a few of the cards."""
+    cards = cards[:FEW]
     means = tf.reduce_mean(cards, axis=[1, 2, 3], keepdims=True)
     return tf.sqrt(tf.reduce_mean(tf.square(cards - means)))
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from training import train
 from training.checkpoints import Progress
-from training.doctor.runs import examine
+from training.doctor.doctor import Doctor
+from training.doctor.runs import facts_of_run
 from training.models import Networks
 from training.prepare import prepare
 from training.presets import configure
@@ -46,6 +47,11 @@ def lines(run: Run) -> list[dict[str, float]]:
     return [json.loads(line) for line in run.metrics.read_text().splitlines()]
 
 
+def heard(run: Run) -> list[str]:
+    doctor = Doctor(facts_of_run(run.folder))
+    return [f"{found.id} {found.where}" for line in lines(run) for found in doctor.hear(line)]
+
+
 def test_a_run_that_is_no_longer_worth_its_time_is_stopped_and_goes_on_where_that_is_not_wanted(
     data, tmp_path, capsys
 ):
@@ -59,7 +65,7 @@ def test_a_run_that_is_no_longer_worth_its_time_is_stopped_and_goes_on_where_tha
     ]
     assert "warning D10 exhausted (image 88)" in capsys.readouterr().out
     assert run.checkpoints.steps() == [11, 1]
-    assert [f"{f.id} {f.where}" for f in examine(run.folder)] == [
+    assert heard(run) == [
         "D13 image 8",
         "D10 image 48",
         "D10 image 88",

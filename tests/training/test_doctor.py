@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from training.doctor.doctor import RELIEF, Doctor, Facts, key
 from training.doctor.finding import Severity
 from training.doctor.history import KEPT, SIGNALS
-from training.doctor.runs import BadLog, examine
+from training.doctor.runs import BadLog, facts_of_run, lines
 from training.presets import PRESETS
 
 BATCH = 32
@@ -89,8 +89,13 @@ CASES: list[tuple[str, Severity, dict[str, float], Facts]] = [
     ),
     ("D3 discriminator too weak", Severity.WARNING, {"d_loss": 1.39}, NON_SATURATING),
     ("D3 discriminator too weak", Severity.WARNING, {"d_loss": 2.2, "g_loss": 0.1}, NON_SATURATING),
+    (
+        "D3 discriminator too weak",
+        Severity.WARNING,
+        {"d_loss": 1.45, "relativistic_accuracy": 0.1},
+        NON_SATURATING,
+    ),
     ("D4 no numbers", Severity.CRITICAL, {"g_loss": math.nan}, NON_SATURATING),
-    ("D4 exploding gradient", Severity.CRITICAL, {"g_gradient": 400.0}, NON_SATURATING),
     ("D4 exploding weights", Severity.CRITICAL, {"g_moved": 12.0}, NON_SATURATING),
     ("D4 dead gradient", Severity.CRITICAL, {"g_gradient": 0.0, "g_moved": 0.0}, NON_SATURATING),
     ("D4 dead gradient", Severity.CRITICAL, {"g_gradient": 1e-9}, NON_SATURATING),
@@ -131,6 +136,40 @@ def test_the_first_hundred_steps_of_a_healthy_relativistic_run_are_no_domination
     assert [doctor.hear(line | {"relativistic_accuracy": 1.0}) for line in lines] == [[]] * len(lines)
 
 
+def test_a_generator_that_gains_on_a_discriminator_that_is_certain_is_not_dominated():
+    """Measured on real cards: a residual network without norms, R1 and R2, from step 10 on; then made up."""
+    g_losses = [13.5, 17.3, 13.2, 11.6, 10.7, 8.9, 9.5, 7.8, 7.8, 7.1, 6.7, 6.1, 5.9, 5.9, 5.8, 5.4, 5.6, 5.2]
+    g_losses += [
+        5.0,
+        5.4,
+        5.5,
+        5.2,
+        5.6,
+        5.4,
+        5.0,
+        5.4,
+        5.2,
+        5.2,
+        5.6,
+        5.1,
+        5.2,
+        5.3,
+        4.7,
+        5.4,
+        5.3,
+        4.8,
+        5.6,
+    ]
+
+    def play(losses: list[float]) -> list[Any]:
+        doctor = Doctor(Facts(loss="relativistic", batch=32))
+        lines = [{"step": 10 * n, "d_loss": 0.01, "g_loss": loss} for n, loss in enumerate(losses, 1)]
+        return [found for line in lines for found in doctor.hear(line | {"relativistic_accuracy": 1.0})]
+
+    assert play(g_losses) == []
+    assert [key(found) for found in play(g_losses[:5] + [11.0] * 20)] == ["D2 domination"]
+
+
 def test_the_posted_recipe_is_called_within_a_hundred_steps():
     """Measured on real cards, batch 32: step, D loss, G loss, right on real and on fakes."""
     measured = [
@@ -156,6 +195,22 @@ def test_losses_alone_suffice_for_domination_where_nothing_else_is_known():
     found = [f for _ in range(40) for f in doctor.hear({"d_loss": 1e-4, "g_loss": 10.0})]
     assert [key(finding) for finding in found] == ["D2 domination"]
     assert found[0].where == "step 20"
+
+
+def test_a_gradient_explodes_by_its_growth_and_a_large_one_is_no_explosion():
+    """Measured: a residual generator without norms has 88 at its first step and 550 later, and learns."""
+    assert hear(NON_SATURATING, *[{"g_gradient": 100.0 + 10 * n} for n in range(60)]) == []
+    growing = [{"g_gradient": 0.02 * 1.4**n} for n in range(60)]
+    ((at, exploded),) = hear(NON_SATURATING, *growing)
+    assert (key(exploded), exploded.severity) == ("D4 exploding gradient", Severity.CRITICAL)
+    assert growing[at]["g_gradient"] > 100
+
+
+def test_a_part_that_hardly_varies_is_told_where_the_rest_varies_four_times_as_much():
+    stiff = {"variety": 0.3, "least_variety": 0.09}
+    assert hear(NON_SATURATING, *[stiff] * 5, every=125, first=500) == []
+    found = hear(NON_SATURATING, *[stiff | {"variety": 0.45}] * 5, every=125, first=500)
+    assert [key(finding) for _, finding in found] == ["D8 partial collapse"]
 
 
 def test_a_card_of_no_dark_pixel_now_and_then_is_no_wrong_range():
@@ -243,24 +298,29 @@ def write_run(folder: Path, log: str) -> Path:
     return folder
 
 
+def heard(run: Path) -> list[Any]:
+    doctor = Doctor(facts_of_run(run))
+    return [finding for line in lines(run / "metrics.jsonl") for finding in doctor.hear(line)]
+
+
 def test_a_run_that_is_still_being_written_is_examined(tmp_path):
     lines = [f'{{"step": {n}, "d_loss": 0.001, "g_loss": 9.0}}\n' for n in range(0, 60, 10)]
-    found = examine(write_run(tmp_path / "run", "".join(lines) + '{"step": 60, "d_lo'))
+    found = heard(write_run(tmp_path / "run", "".join(lines) + '{"step": 60, "d_lo'))
     assert [key(finding) for finding in found] == ["D2 domination"]
     assert found[0].where == f"image {20 * 256:,}"
 
 
 def test_what_is_no_run_is_refused_with_words(tmp_path):
     with pytest.raises(BadLog, match=r"config\.json"):
-        examine(tmp_path)
+        heard(tmp_path)
     run = write_run(tmp_path / "run", "")
-    assert [finding for finding in examine(run) if finding.severity > Severity.NOTE] == []
+    assert heard(run) == []
     (run / "metrics.jsonl").unlink()
     with pytest.raises(BadLog, match=r"metrics\.jsonl"):
-        examine(run)
+        heard(run)
     (run / "config.json").write_text("[1, 2]")
     with pytest.raises(BadLog, match="damaged"):
-        examine(run)
+        heard(run)
 
 
 def test_the_doctor_needs_no_tensorflow():

@@ -1,20 +1,28 @@
 import json
+import math
 import os
 import shutil
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
+from random import Random
+from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from training.doctor.balance import parted
 from training.doctor.columns import BadColumns
+from training.doctor.facts import Facts
 from training.doctor.finding import Finding, Severity
+from training.doctor.history import History
 from training.doctor.logs import examine, read
 from training.doctor.plot import BadPlot
 from training.doctor.running_means import RunningMeans
 from training.doctor.runs import BadLog
+from training.doctor.survey import Column
 
 LOGS = Path(__file__).parents[1] / "logs"
 COLLAPSE, HEALTHY = LOGS / "collapse", LOGS / "healthy"
@@ -120,6 +128,65 @@ def test_means_since_the_start_are_known_and_undone(tmp_path: Path):
 @pytest.mark.parametrize("form", FORMS)
 def test_losses_of_batches_are_not_taken_for_means(form: str):
     assert "L7" not in ids(look(COLLAPSE / form))
+
+
+CURVES: dict[str, Callable[[int], float]] = {
+    "falls as e^-t": lambda t: 0.1 + math.exp(-t / 50),
+    "falls as 1/t": lambda t: 1 / (1 + t / 10),
+    "rises to a level": lambda t: 3 - 2 / (1 + t / 30),
+    "line": lambda t: 0.2 + t / 400,
+    "slow wave": lambda t: 0.6 + 0.2 * math.sin(t / 60),
+}
+
+
+@pytest.mark.parametrize("digits", [4, 12])
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_without_noise_are_not_taken_for_means(tmp_path: Path, name: str, digits: int):
+    rows = [
+        {"step": t, "d_loss": round(CURVES[name](t), digits), "g_loss": 1.0 + t / 900} for t in range(300)
+    ]
+    assert "L7" not in ids(look(table(tmp_path / "log.jsonl", rows)))
+
+
+@given(st.integers(0, 10**6), st.floats(0.05, 0.5), st.sampled_from([4, 12]))
+def test_means_of_noisy_steps_are_known_whatever_their_course(seed: int, noise: float, digits: int):
+    random = Random(seed)
+    column = Column()
+    total = 0.0
+    for n in range(1, 301):
+        total += (0.7 + math.exp(-n / 40)) * random.uniform(1 - noise, 1 + noise)
+        column.add(round(total / n, digits))
+    assert column.is_running_mean
+
+
+SQUARED = Random(3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_domination_under_squared_errors_is_told_by_the_losses_alone(tmp_path: Path, scale: float):
+    """LSGAN's generator cannot lose more than it does where its fakes are called 0: 1, or a half of that."""
+    play = [
+        {"step": t, "d_loss": scale * max(0.004, 0.3 * 0.97**t), "g_loss": scale * min(0.98, 0.3 + t / 200)}
+        for t in range(400)
+    ]
+    noisy = [
+        {name: v if name == "step" else v * SQUARED.uniform(0.7, 1.3) for name, v in row.items()}
+        for row in play
+    ]
+    first = look(table(tmp_path / "log.jsonl", noisy))[0]
+    assert (first.id, first.severity) == ("D2", Severity.WARNING)
+    assert 100 < int(first.where.split()[2]) < 350
+
+
+@given(st.lists(st.floats(-30, 30), min_size=1, max_size=40), st.floats(0, 1))
+def test_no_game_of_cross_entropy_looks_like_one_of_squared_errors(logits: list[float], real: float):
+    """Whatever the discriminator says of fakes, even if all real cards cost it nothing."""
+    fake = fmean(math.log1p(math.exp(logit)) for logit in logits)
+    line = {"d_loss": (real + fake) / 2, "g_loss": fmean(math.log1p(math.exp(-logit)) for logit in logits)}
+    history = History(Facts())
+    for step in range(150):
+        history.add({"step": step} | line)
+    assert not parted(history)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=50))

@@ -60,6 +60,7 @@ def test_what_would_change_nothing_or_is_not_bad_enough_is_not_done():
     bare = configure("seed", 64, 64)
     assert treat(finding("D2 domination"), Progress.at_start(bare), bare, 3) is None
     assert treat(finding("D7 mode collapse", Severity.WARNING), START, ACT, 3) is None
+    assert treat(finding("D2 domination", Severity.WARNING), START, ACT, 3) is None
     assert treat(finding("D12 checkerboard"), START, ACT, 3) is None
     strongest = replace(START, strength=STRONGEST, probability=0.8)
     assert treat(finding("D2 domination"), strongest, ACT, 3) is None

@@ -19,15 +19,13 @@ from training.audit.rules import Aim
 from training.config import Config
 from training.doctor.finding import Severity
 from training.folder import Orientation, Pictures, Skip, in_threads, parse_size, suiting_size, survey
-from training.trouble import Trouble
+from training.trouble import NothingToJudge, Trouble
 
 GPU = Path("/dev/nvidia0")  # TensorFlow would take seconds to tell
 
 
-class NoAudit(Trouble):
+class NoAudit(NothingToJudge):
     """There is nothing to look at; the message says why."""
-
-    status = 2
 
 
 @dataclass(frozen=True)

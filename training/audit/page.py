@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from serving.cards import FOLDER_FORMATS, FOLDER_MAX_PIXELS, BadCard, opened, upright_rgb
+from training import pages
 from training.audit.audit import Audit, or_no_audit
 from training.audit.exhibit import Exhibit, Shown, printable
 from training.audit.rules import NAMES
@@ -31,6 +32,8 @@ def write_page(audit: Audit, place: Path) -> None:
     """Write the audit as one HTML file. Raises NoAudit if it cannot be written there."""
     pictured = pictures_of(audit)
     page = Template(TEMPLATE.read_text()).substitute(
+        style=pages.style(),
+        mark=pages.mark(),
         folder=text(str(audit.folder)),
         verdict=text(audit.verdict),
         state="bad" if audit.status else "good",

@@ -24,9 +24,24 @@ SLOW_SHARE = 0.03
 """With these losses healthy runs too are right on all for their first hundreds of steps, at a share of 0.04
 and more: accuracy alone says nothing there."""
 
+FALLING, FALLEN, PEAK = 0.85, 0.65, 4
+"""The generator gains if its loss falls so far within those steps, or has fallen so far from where it was
+highest (the fourth of the highest lines, for one line is chance). Residual networks without norms start with
+discriminators as sure as any that has won, and gain from there: 0.8 or 0.6 and less. Where the game is lost
+it is 1.1 and 0.9 and more."""
+
+NEAR = (0.3, 1.5)
+"""Of the generator's loss; squared errors give 1, or 0.5, where it fools nobody. With cross-entropy the
+discriminator's is 0.12 or more there, see `parted`."""
+PARTED = 50.0
+"""Times the discriminator's loss that the generator's is; cross-entropy reaches 12 there. With squared errors
+the fakes then lie 7 times the usual error away from the label that they are to reach."""
+
 FOOLED_STEPS = 100
 FOOLED_SHARE = 1.15
 """Worse than knowing nothing, for so long: the discriminator does not answer."""
+BACKWARDS = 0.4
+"""Of the pairs of a real card and a fake that are ranked right: a coin has 0.5, healthy runs 0.9 and more."""
 CONFUSED_STEPS = 500
 CONFUSED_SHARE = 0.03
 """Around 1; R3GAN's authors and our own runs stay well below a share of 0.9."""
@@ -34,6 +49,10 @@ CONFUSED_SHARE = 0.03
 DEAD_GRADIENT = 1e-6
 EXPLODED_GRADIENT = {"g_gradient": 100.0, "d_gradient": 1000.0}
 """Norm of all of a network's gradient; the first from ganhacks, item 10. R1 makes the second reach 50."""
+GROWN_GRADIENT = 1000.0
+"""Times the least it ever was: a norm alone says nothing, for Adam takes gradients of any size. Healthy ones
+grow 200 times from their first step, those of planted explosions 10,000 times and more; a residual generator
+without norms had 200 to 550 and grew 6 times."""
 GRADIENT_STEPS = 20
 FLOWN = 3.0
 """Change of the weights between two lines in terms of themselves; at the start 0.2 is usual."""
@@ -68,29 +87,64 @@ def domination(heard: History) -> Finding | None:
     Signals: d_loss, g_loss; the accuracies where they are known. Relativistic logits have no zero, so there
     the share of pairs that are ranked right counts.
     """
+    if parted(heard):
+        return dominated(heard, SLOW_STEPS, Severity.WARNING)
     steps = SLOW_STEPS if heard.facts.loss in SLOW else WINNING_STEPS
-    d_loss, g_loss = heard.recent("d_loss", steps, 3), heard.recent("g_loss", steps, 3)
-    if not d_loss or not g_loss:
+    if not (losses := middles(heard, steps)):
         return None
-    losses = {"d_loss": middle(d_loss), "g_loss": middle(g_loss)}
     share = losses["d_loss"] / CONFUSED[heard.facts.loss]
-    names = ["relativistic_accuracy"] if heard.facts.relative else ["real_accuracy", "fake_accuracy"]
-    accuracies = {name: mean(values) for name in names if (values := heard.recent(name, steps, 3))}
-    right = min(accuracies.values(), default=1.0)
+    right = min(accuracies(heard, steps).values(), default=1.0)
     if heard.facts.loss in SLOW:
-        wins = beyond_doubt = share < SLOW_SHARE and right > SLOW_ACCURACY
+        sure = share < SLOW_SHARE and right > SLOW_ACCURACY
+        wins = beyond_doubt = sure and not gains(heard)
     else:
         wins = right > WINNING_ACCURACY and losses["g_loss"] > LOSING_LOSS and share < WINNING_SHARE
         beyond_doubt = wins and share < WON_SHARE and losses["g_loss"] > LOST_LOSS
-    if not wins:
-        return None
+    return dominated(heard, steps, Severity.CRITICAL if beyond_doubt else Severity.WARNING) if wins else None
+
+
+def gains(heard: History) -> bool:
+    """Tell whether the generator's loss falls or has fallen far: then it learns, however sure its rival."""
+    losses = heard.recent("g_loss", SLOW_STEPS, 3) or []
+    half = len(losses) // 2
+    peak = sorted(heard.remembered("g_loss"))[-PEAK:][0]
+    return middle(losses[half:]) < FALLING * middle(losses[:half]) or middle(losses) < FALLEN * peak
+
+
+def parted(heard: History) -> bool:
+    """Tell whether fakes lie far from the real cards' label though the generator's loss is low.
+
+    So it is with squared errors (Mao 2017). With cross-entropy it cannot be: if the mean fake costs the
+    generator g, it costs the discriminator -ln(1 - e^-g) or more, a half of which is its loss at least.
+    """
+    losses = middles(heard, SLOW_STEPS)
+    if not losses or heard.facts.loss in SLOW:
+        return False
+    return NEAR[0] < losses["g_loss"] < NEAR[1] and 0 <= losses["d_loss"] * PARTED < losses["g_loss"]
+
+
+def middles(heard: History, steps: int) -> dict[str, float]:
+    """Return the medians of both losses over the last steps; nothing if one was not heard for so long."""
+    recent = {name: heard.recent(name, steps, 3) for name in ("d_loss", "g_loss")}
+    known = {name: middle(values) for name, values in recent.items() if values}
+    return known if len(known) == len(recent) else {}
+
+
+def accuracies(heard: History, steps: int) -> dict[str, float]:
+    """Return the mean accuracies over the last steps, of those kinds that the loss gives a meaning."""
+    names = ["relativistic_accuracy"] if heard.facts.relative else ["real_accuracy", "fake_accuracy"]
+    return {name: mean(values) for name in names if (values := heard.recent(name, steps, 3))}
+
+
+def dominated(heard: History, steps: int, severity: Severity) -> Finding:
+    """Name a discriminator that has won."""
     return Finding(
         "D2",
         "domination",
-        Severity.CRITICAL if beyond_doubt else Severity.WARNING,
+        severity,
         "The discriminator tells all real cards and fakes apart with certainty, and the generator learns "
         "nothing from it.",
-        f"over the last {steps} steps: {numbers(losses | accuracies)}",
+        f"over the last {steps} steps: {numbers(middles(heard, steps) | accuracies(heard, steps))}",
         "Without a bound on its slopes a perfect discriminator exists, and its gradient is noise to the "
         "generator; how many weights it has does not matter.",
         "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), augment what it sees, real and "
@@ -100,13 +154,15 @@ def domination(heard: History) -> Finding | None:
 
 
 def too_weak(heard: History) -> Finding | None:
-    """D3: the discriminator is fooled, or knows nothing, for long. Signals: d_loss, accuracies."""
+    """D3: the discriminator is fooled, or knows nothing, for long. Signals: d_loss, relativistic_accuracy."""
     losses = heard.recent("d_loss", FOOLED_STEPS, 3)
     if not losses:
         return None
     chance = CONFUSED[heard.facts.loss]
     share = mean(losses) / chance
-    fooled = heard.facts.loss != "unknown" and share > FOOLED_SHARE
+    ranked = heard.recent("relativistic_accuracy", FOOLED_STEPS, 3)
+    backwards = bool(ranked) and mean(ranked) < BACKWARDS
+    fooled = backwards or (heard.facts.loss != "unknown" and share > FOOLED_SHARE)
     long = heard.recent("d_loss", CONFUSED_STEPS, 5)
     confused = bool(long) and all(abs(loss / chance - 1) < CONFUSED_SHARE for loss in long)
     if not fooled and not confused:
@@ -118,7 +174,8 @@ def too_weak(heard: History) -> Finding | None:
         "The discriminator is worse than one that knows nothing."
         if fooled
         else "The discriminator cannot tell real cards from fakes.",
-        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing",
+        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing"
+        + (f"; {mean(ranked):.0%} of the real cards above the fakes, where 50% is" if ranked else ""),
         "What the generator follows is then noise; a penalty or a learning rate holds the discriminator "
         "back, its labels are exchanged, or it is not trained at all.",
         "Check that its weights move and that real cards are labelled 1; then raise its learning rate or "
@@ -165,10 +222,16 @@ def gradient(heard: History) -> Finding | None:
     """D4: the generator's gradient is dead, or explodes. Signals: g_gradient, d_gradient."""
     for signal, network in (("g_gradient", "generator"), ("d_gradient", "discriminator")):
         norms = heard.recent(signal, GRADIENT_STEPS, 3)
-        if norms and (middle(norms) > EXPLODED_GRADIENT[signal] or max(norms) < DEAD_GRADIENT):
-            told = dead if max(norms) < DEAD_GRADIENT else exploded
-            return told(norms, network, heard)
+        if norms and max(norms) < DEAD_GRADIENT:
+            return dead(norms, network, heard)
+        if norms and middle(norms) > max(EXPLODED_GRADIENT[signal], GROWN_GRADIENT * least(heard, signal)):
+            return exploded(norms, network, heard)
     return None
+
+
+def least(heard: History, signal: str) -> float:
+    """Return the lowest value of a signal so far, one that may still grow."""
+    return max(DEAD_GRADIENT, heard.lowest[signal].value)
 
 
 def exploded(norms: list[float], network: str, heard: History) -> Finding:
@@ -178,7 +241,8 @@ def exploded(norms: list[float], network: str, heard: History) -> Finding:
         "exploding gradient",
         Severity.CRITICAL,
         f"The {network}'s gradient explodes.",
-        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
+        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps, once it was "
+        f"{heard.lowest[f'{network[0]}_gradient'].value:.2g}",
         "The discriminator's slopes are not bounded, or the learning rate is too high.",
         "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
         heard.where,

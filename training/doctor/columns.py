@@ -9,7 +9,7 @@ from training.doctor.history import SIGNALS
 from training.doctor.rows import TOTAL, Row
 from training.doctor.survey import Survey
 from training.doctor.tables import POSITION
-from training.trouble import Trouble
+from training.trouble import NothingToJudge
 
 COUNTERS = ("step", "epoch", "images", "kimg")
 """What tells where in the run a line stands; kimg counts thousands of images."""
@@ -64,7 +64,7 @@ STAYS = 0.5
 UNNAMED = re.compile(r"col\d+")
 
 
-class BadColumns(Trouble):
+class BadColumns(NothingToJudge):
     """No signal was recognised, or a column that was named does not exist; the message says what to write."""
 
 

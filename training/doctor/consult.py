@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.doctor.finding import Finding, Severity, worst_first
-from training.trouble import Trouble
+from training.trouble import NothingToJudge
 
 SCRIPTS = (".py", ".ipynb")
 
 
-class BadTarget(Trouble):
+class BadTarget(NothingToJudge):
     """No doctor knows this kind of file."""
 
 

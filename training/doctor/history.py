@@ -72,6 +72,10 @@ class History:
         """Return the newest value of a signal, however old; None if it was never heard."""
         return self.signals[name][-1].value if name in self.signals else None
 
+    def remembered(self, name: str) -> list[float]:
+        """Return all values of a signal that are remembered, oldest first."""
+        return [heard.value for heard in self.signals.get(name, ())]
+
     def recent(self, name: str, steps: float = 0, lines: int = 1) -> list[float] | None:
         """Return the fewest newest values that span these steps and lines, oldest first; None if too few.
 

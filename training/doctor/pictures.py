@@ -24,8 +24,9 @@ SAME, ALL_SAME = 0.5, 0.25
 """How much fakes differ from each other at each pixel, in terms of how much real cards do."""
 ALIKE, ALL_ALIKE = 0.1, 0.2
 """MS-SSIM between fakes above that between real cards; a template makes both high, so the rest counts."""
-FIXED = 0.1
-"""The same as SAME for the place where it is least: a part of the card that is always the same."""
+FIXED, REST = 0.1, 4.0
+"""The same as SAME for the place where it is least, and how many times as much the whole card varies. Healthy
+runs have 0.2 and more, and 2.5 and less; in their first looks the whole card is as stiff."""
 
 LEAK, LEAK_PROBABILITY = 2.0, 0.6
 """What is this many times as frequent in fakes as in real cards has leaked, with augmentation that likely."""
@@ -102,7 +103,9 @@ def collapse(heard: History) -> Finding | None:
 def partial_collapse(heard: History) -> Finding | None:
     """D8: a part of the card is the same on all fakes, though not on real cards. Signal: least_variety."""
     least, variety = (heard.recent(name, 0, 2) for name in ("least_variety", "variety"))
-    if heard.step < YOUNG_STEPS or not least or not variety or max(least) >= FIXED or max(variety) < SAME:
+    if heard.step < YOUNG_STEPS or not least or not variety:
+        return None
+    if max(least) >= FIXED or min(variety) < REST * max(least):
         return None
     return Finding(
         "D8",

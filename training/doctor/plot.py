@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from training.doctor.curves import Curves
 from training.doctor.finding import Finding, Severity
-from training.trouble import Trouble
+from training.trouble import NothingToJudge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ COLOURS = {
 SHADES = {Severity.CRITICAL: "#c8402f", Severity.WARNING: "#d99a2b", Severity.NOTE: "#8a8a8a"}
 
 
-class BadPlot(Trouble):
+class BadPlot(NothingToJudge):
     """The plot cannot be written there; the message says where it can."""
 
 

@@ -1,24 +1,16 @@
-"""The doctor of a run's folder, finished, broken off or still being written: what its log shows."""
+"""A run's folder as the doctor hears it, whole or still being written: facts and lines."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from training.config import Config, from_json
-from training.doctor.doctor import Doctor
 from training.doctor.facts import Facts
-from training.doctor.finding import Finding
-from training.trouble import Trouble
+from training.trouble import NothingToJudge
 
 
-class BadLog(Trouble):
+class BadLog(NothingToJudge):
     """The folder holds no run that can be examined; the message says what is missing."""
-
-
-def examine(run: Path) -> list[Finding]:
-    """Return what a run's log shows, in the order it was shown. Raises BadLog."""
-    doctor = Doctor(facts_of_run(run))
-    return [finding for line in lines(run / "metrics.jsonl") for finding in doctor.hear(line)]
 
 
 def facts_of_run(run: Path) -> Facts:

@@ -17,7 +17,7 @@ MORE = 0.1
 """That a probability of augmentation is raised by."""
 
 COURSES: dict[str, tuple[Severity, tuple[tuple[TreatmentName, ...], ...]]] = {
-    "D2 domination": (Severity.WARNING, (("raise-r1", "raise-augment"), ("roll-back",))),
+    "D2 domination": (Severity.CRITICAL, (("raise-r1", "raise-augment"), ("roll-back",))),
     "D5 discriminator overfits": (Severity.WARNING, (("raise-augment",),)),
     "D7 mode collapse": (Severity.CRITICAL, (("raise-r1",), ("roll-back",))),
     "D10 diverged": (Severity.CRITICAL, (("roll-back",), ("stop",))),

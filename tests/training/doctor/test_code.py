@@ -28,6 +28,12 @@ FOUND = {
     "one_class.py": "C3 C21 C4 C6 C10 C15 C16 C22",
     "notebook.ipynb": "C5 C9 C10 C11 C15 C16 C17",
     "healthy_r1.py": "",
+    "healthy_relativistic.py": "",
+    "torch_port.py": "C5 C9 C23 C10 C15",
+    "conditional_embedding.py": "C3 C4 C6 C10 C11 C12 C15 C16",
+    "hinge_loop.py": "C21 C24 C25 C7 C8 C10",
+    "lsgan.ipynb": "C1 C3 C9 C6 C10 C13 C14 C17",
+    "class_sequential.py": "C3 C21 C26 C4 C6 C10 C15 C16 C22",
 }
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from training.doctor.scripts.complete import with_imports
 from training.doctor.scripts.edits import Edit, Text, applied
-from training.doctor.scripts.networks import Layer, Network, Role
-from training.doctor.scripts.rebuild import rebuild
+from training.doctor.scripts.networks import KINDS, Layer, Network, Role
+from training.doctor.scripts.rebuild import course_of, rebuild
+from training.doctor.scripts.rules_game import bounded_margin, generator_losses, is_mean, wrong_sign
 from training.doctor.scripts.rules_habits import behind_loops
-from training.doctor.scripts.rules_names import slip_of, undefined
+from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
 from training.doctor.scripts.rules_networks import is_uneven, without_bias
 from training.doctor.scripts.rules_range import real_range, scalings, to_unit
 from training.doctor.scripts.rules_training import (
@@ -17,8 +18,11 @@ from training.doctor.scripts.rules_training import (
     cross_entropies,
     is_normal,
     logits_mismatch,
+    made_by,
+    made_by_predict,
     measures_accuracy,
     normal_interpolation,
+    optimizer_uses,
     squashed_before_loss,
 )
 from training.doctor.scripts.script import Script
@@ -77,7 +81,7 @@ def linear(layer: Layer, text: Text) -> list[Edit]:
         return []
     for argument in [*layer.node.keywords, *layer.node.args]:
         value = argument.value if isinstance(argument, ast.keyword) else argument
-        if isinstance(value, ast.Constant) and value.value == "sigmoid":
+        if isinstance(value, ast.Constant) and value.value in ("sigmoid", "tanh"):
             if layer.kind == "Activation":
                 return [text.put(value, '"linear"')]
             return [text.drop_argument(layer.node, argument)]
@@ -183,8 +187,56 @@ def reports(script: Script, text: Text) -> Iterator[Edit]:
             yield from text.deeper(statement, step)
 
 
+def predictions(script: Script, text: Text) -> Iterator[Edit]:
+    """Draw the discriminator's fakes as the generator's own step does, where no other step is written."""
+    for call in made_by_predict(script) if course_of(script) is None else []:
+        if isinstance(call.func, ast.Attribute) and call.args:
+            yield text.put(
+                call, f"{text.of(call.func.value)}({text.of(call.args[0])}, training=True).numpy()"
+            )
+
+
+def optimizers(script: Script, text: Text) -> Iterator[Edit]:
+    """Compile each network with an optimizer of its own."""
+    first: dict[object, Role] = {}
+    for call, optimizer, role in optimizer_uses(script):
+        made = made_by(script, optimizer)
+        if isinstance(made, ast.Call) and first.setdefault(made, role) != role and call.name == "compile":
+            yield text.put(optimizer, text.of(made))
+
+
+def modules(script: Script, text: Text) -> Iterator[Edit]:
+    """Import from where Keras 3 has it."""
+    for node, home in moved_imports(script):
+        known = all(alias.name in KINDS for alias in node.names)
+        if known and node.level == 0:
+            start, _ = text.span(node)
+            place = text.text.index(str(node.module), start)
+            yield Edit(place, place + len(str(node.module)), home)
+
+
+def margins(script: Script, text: Text) -> Iterator[Edit]:
+    """Let the discriminator answer without bounds where its loss compares scores."""
+    if any(bounded_margin(script)):
+        for network in script.discriminators:
+            yield from linear(network.layers[-1], text)
+
+
+def signs(script: Script, text: Text) -> Iterator[Edit]:
+    """Turn the generator's loss round."""
+    if any(wrong_sign(script)):
+        for loss in generator_losses(script):
+            if is_mean(loss):
+                yield text.put(loss, f"-{text.of(loss)}")
+
+
 MENDS: tuple[Mend, ...] = (
     slips,
+    modules,
+    predictions,
+    optimizers,
+    margins,
+    signs,
     logits,
     passes,
     ranges,

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterator
 
 from training.doctor.finding import Finding
-from training.doctor.scripts import rules_habits, rules_names, rules_networks, rules_range, rules_training
+from training.doctor.scripts import (
+    rules_game,
+    rules_habits,
+    rules_names,
+    rules_networks,
+    rules_range,
+    rules_training,
+)
 from training.doctor.scripts.script import Script
 
 Rule = Callable[[Script], Iterator[Finding]]
@@ -31,4 +38,8 @@ RULES: tuple[Rule, ...] = (
     rules_networks.resize_under_penalty,  # C20
     rules_training.shared_optimizer,  # C21
     rules_habits.missing_folders,  # C22
+    rules_game.both_moved,  # C23
+    rules_game.bounded_margin,  # C24
+    rules_game.wrong_sign,  # C25
+    rules_names.moved_modules,  # C26
 )

@@ -34,6 +34,16 @@ KERAS = {
     "Sequential": "tensorflow.keras",
 }
 
+MOVED = {
+    "keras.layers": {
+        *("advanced_activations", "convolutional", "core", "embeddings", "local", "merge", "noise"),
+        *("normalization", "pooling", "recurrent", "wrappers"),
+    },
+    "keras": {"engine"},
+    "keras.utils": {"np_utils", "vis_utils"},
+}
+"""Modules that the first versions of Keras had, and Keras 3 has not; what they held is one level up."""
+
 
 def undefined_names(script: Script) -> Iterator[Finding]:
     """C1: names that stop the script with a NameError; in an excerpt only slips of the pen."""
@@ -137,3 +147,31 @@ def import_lines(names: list[str]) -> list[str]:
     return sorted(lines, key=lambda line: (line.startswith("from"), line)) + [
         f"{module} import {', '.join(sorted(names))}" for module, names in modules.items()
     ]
+
+
+def moved_modules(script: Script) -> Iterator[Finding]:
+    """C26: imports that end the script at once."""
+    found = list(moved_imports(script))
+    if found:
+        node, home = found[0]
+        yield Finding(
+            "C26",
+            "module that Keras no longer has",
+            Severity.CRITICAL,
+            f"`{node.module}` was a module of Keras 1 and 2.",
+            script.source.line(node),
+            "In Keras 3 (TensorFlow 2.16 and later) the script stops there with a ModuleNotFoundError.",
+            f"from {home} import {', '.join(alias.name for alias in node.names)}",
+            script.source.places(node for node, _ in found),
+        )
+
+
+def moved_imports(script: Script) -> Iterator[tuple[ast.ImportFrom, str]]:
+    """Yield each import from a module that is gone, and the module that now has what was in it."""
+    for node in ast.walk(script.tree):
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        home, _, last = node.module.rpartition(".")
+        plain = home.removeprefix("tensorflow.").removeprefix("python.")
+        if last in MOVED.get(plain, ()):
+            yield node, home.replace("tensorflow.python.", "tensorflow.")

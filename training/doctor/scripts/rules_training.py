@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import Role
+from training.doctor.scripts.reader import Function
 from training.doctor.scripts.script import CONCATENATIONS, Call, Script
 
 PINS_KERAS_2 = {"tf_keras", "tf_use_legacy_keras"}
@@ -202,14 +203,7 @@ def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
 
 def predicted_fakes(script: Script) -> Iterator[Finding]:
     """C6: the discriminator meets another generator than the one that learns."""
-    norms = script.normed(script.generators)
-    if not norms:
-        return
-    made = {origin: None for _, pictures in script.judged for origin in script.from_generator(pictures)}
-    predicted = [
-        call for call in made if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")
-    ]
-    hidden = [call for call in made if script.hidden(call)]
+    predicted, hidden = made_by_predict(script), [call for call in made_fakes(script) if script.hidden(call)]
     if predicted:
         yield Finding(
             "C6",
@@ -237,6 +231,23 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
             "fakes = generator(noise, training=True)",
             script.source.places(hidden),
         )
+
+
+def made_fakes(script: Script) -> list[ast.Call]:
+    """Return the calls that make the discriminator's fakes, if the generator normalises by the batch."""
+    if not script.normed(script.generators):
+        return []
+    made = [origin for _, pictures in script.judged for origin in script.from_generator(pictures)]
+    return list(dict.fromkeys(made))
+
+
+def made_by_predict(script: Script) -> list[ast.Call]:
+    """Return those of them that call `predict`."""
+    return [
+        call
+        for call in made_fakes(script)
+        if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("predict")
+    ]
 
 
 def untrained_pass(script: Script) -> Iterator[Finding]:
@@ -484,19 +495,21 @@ def is_normal(script: Script, value: ast.expr) -> bool:
 
 def shared_optimizer(script: Script) -> Iterator[Finding]:
     """C21: one optimizer object for two networks."""
-    users: dict[tuple[object, str], dict[Role, ast.Call]] = defaultdict(dict)
+    users: dict[object, dict[Role, ast.Call]] = defaultdict(dict)
+    names: dict[object, str] = {}
     for call, optimizer, role in optimizer_uses(script):
-        home = home_of(script, optimizer)
-        if home is not None and role in {Role.GENERATOR, Role.DISCRIMINATOR, Role.STACK}:
+        made = made_by(script, optimizer)
+        if made is not None and role in {Role.GENERATOR, Role.DISCRIMINATOR, Role.STACK}:
             network = Role.DISCRIMINATOR if role == Role.DISCRIMINATOR else Role.GENERATOR
-            users[home, ast.unparse(optimizer)].setdefault(network, call.node)
-    for (_, name), calls in users.items():
+            users[made].setdefault(network, call.node)
+            names.setdefault(made, ast.unparse(optimizer))
+    for made, calls in users.items():
         if len(calls) > 1:
             yield Finding(
                 "C21",
                 "optimizer shared by two networks",
                 Severity.CRITICAL,
-                f"One optimizer, `{name}`, serves generator and discriminator.",
+                f"One optimizer, `{names[made]}`, serves generator and discriminator.",
                 script.source.line(next(iter(calls.values()))),
                 "In Keras 3 an optimizer belongs to the variables it first met, and the second network's "
                 "step fails "
@@ -531,6 +544,22 @@ def moved(script: Script, call: ast.Call) -> Role | None:
         if isinstance(part, ast.Attribute) and part.attr in {"trainable_variables", "trainable_weights"}
     }
     return roles.pop() if len(roles) == 1 else None
+
+
+def made_by(script: Script, optimizer: ast.expr) -> object:
+    """Return what tells an optimizer from others, whatever its names, as in `a = b = Adam()`.
+
+    That is the call that made it, if its name is given a value once, else its name and where that stands;
+    None if that cannot be seen.
+    """
+    home = home_of(script, optimizer)
+    if home is None:
+        return None
+    function = home if isinstance(home, Function) else None
+    given = script.assigned.get((function, ast.unparse(optimizer)), [])
+    if len(given) == 1 and isinstance(given[0], ast.Name):
+        return made_by(script, given[0])
+    return given[0] if len(given) == 1 else (home, ast.unparse(optimizer))
 
 
 def home_of(script: Script, optimizer: ast.expr) -> object:

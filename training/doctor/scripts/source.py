@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.trouble import Trouble
+from training.trouble import NothingToJudge
 
 FOREIGN_CELLS = ("%%bash", "%%html", "%%javascript", "%%latex", "%%sh", "%%svg", "%%writefile", "%%script")
 MAGIC = re.compile(r"(%%?|!)[A-Za-z./{]")
 
 
-class BadScript(Trouble):
+class BadScript(NothingToJudge):
     """The file is no Python that can be read."""
 
 
