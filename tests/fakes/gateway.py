@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import warnings
 
 from serving.__main__ import Server, configure, listen
 from serving.app import create_app
@@ -18,10 +19,11 @@ class SlowBackend(FakeBackend):
 
     async def generate(self, noise, labels=None, *, deadline=None):
         await asyncio.sleep(self.seconds)
-        return await super().generate(noise, labels)
+        return await super().generate(noise, labels, deadline=deadline)
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", module="PIL")  # as the gateway's own main does
     settings = Settings()
     app = create_app(settings, SlowBackend(float(sys.argv[1])))
     Server(configure(app, settings), app.state.life, settings.drain_delay).run(sockets=[listen(settings)])

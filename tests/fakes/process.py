@@ -2,21 +2,13 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
-import uvicorn
-
-from serving.__main__ import Server
-from serving.app import create_app
-from serving.settings import Settings
-from tests.fakes.backend import FakeBackend
 
 MIB = 2**20
 
@@ -37,8 +29,9 @@ class Gateway:
 @contextlib.contextmanager
 def running(**settings: object) -> Iterator[Gateway]:
     """Start a gateway with these settings on a free port, and end it by SIGTERM."""
-    environment = {f"HOLOFOIL_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "tests.fakes.process"]
+    chosen = {"port": 0, "drain_delay": 0, **settings}
+    environment = {f"HOLOFOIL_{name.upper()}": str(value) for name, value in chosen.items()}
+    command = [sys.executable, "-m", "tests.fakes.gateway", "0"]
     # A pipe that nobody reads would hold up a gateway that says much.
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -57,15 +50,3 @@ def running(**settings: object) -> Iterator[Gateway]:
         said = errors.read()
     assert process.returncode in (0, -15), said
     assert "Traceback" not in said, said
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    warnings.filterwarnings("ignore", module="PIL")  # as the gateway's own main does
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    app = create_app(Settings(), FakeBackend())
-    Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none")).run(sockets=[listener])
-
-
-if __name__ == "__main__":
-    main()

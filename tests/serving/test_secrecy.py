@@ -22,16 +22,17 @@ from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 
 class Broken(FakeBackend):
-    async def score(self, cards):
+    async def score(self, cards, *, deadline=None):
         if cards.mean() > 250:
             raise RuntimeError("broken on purpose")
-        return await super().score(cards)
+        return await super().score(cards, deadline=deadline)
 
 settings = Settings()
-config = configure(create_app(settings, Broken(classes=("elves",))), settings)
+app = create_app(settings, Broken(classes=("elves",)))
+config = configure(app, settings)
 for name in logging.root.manager.loggerDict:
     logging.getLogger(name).debug("%s speaks", name)
-Server(config).run(sockets=[listen(settings)])
+Server(config, app.state.life, 0).run(sockets=[listen(settings)])
 """
 
 
