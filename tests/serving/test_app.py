@@ -110,6 +110,44 @@ def test_every_answer_carries_its_id_and_strict_headers(client):
     assert client.get("/page/page.js", headers=known).status_code == 304
 
 
+def test_every_answer_says_how_long_it_is_and_whether_it_may_be_kept(client):
+    asked = [
+        client.get("/healthz"),
+        client.get("/readyz"),
+        client.get("/models"),
+        client.get("/"),
+        client.get("/page/page.css"),
+        client.get("/openapi.json"),
+        client.get("/problems/validation"),
+        client.get("/generate?seed=1"),
+        client.post("/generate"),
+        client.post("/morph", json={"seeds": [1, 2]}),
+        client.post("/score", files=files(CARD)),
+    ]
+    refused = [
+        client.get("/nothing"),
+        client.get("/page/nothing"),
+        client.get("/generate"),
+        client.get("/generate?seed=%"),
+        client.delete("/generate"),
+        client.post("/page/page.js"),
+        client.post("/generate", json={"n": 0}),
+        client.post("/generate", content=b"{", headers={"Content-Type": "application/json"}),
+        client.post("/generate", json={"n": 2}, headers={"Accept": "image/png"}),
+        client.post("/score", content=b"x", headers={"Content-Type": "text/plain"}),
+        client.post("/score", files=files(b"junk")),
+    ]
+    assert {answer.status_code for answer in asked} == {200}
+    assert {answer.status_code for answer in refused} == {400, 404, 405, 406, 415, 422}
+    for answer in asked + refused:
+        assert answer.headers["content-length"] == str(len(answer.content))
+        assert "transfer-encoding" not in answer.headers
+        assert answer.headers["cache-control"]
+    for answer in refused:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [("a-1.B_2", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("<b>", False)],
