@@ -3,12 +3,18 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from serving import cards, noise
-from serving.contract import MAX_ROWS
+from serving.contract import MAX_ROWS, MODELS
 from serving.problems import Problem
+
+
+def example(**fields: JsonValue) -> ConfigDict:
+    """Show in OpenAPI what a model looks like."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -143,6 +149,23 @@ class DrawnCard(BaseModel):
 class Drawing(BaseModel):
     """The generated cards."""
 
+    model_config = example(
+        id="gen_2f6e57fa8c2c64f3bd4d6f2b",
+        created=1795555360,
+        model={"name": "generator", "version": "20261124212150"},
+        data=[
+            {
+                "index": 0,
+                "seed": 42,
+                "label": "elves",
+                "media_type": "image/png",
+                "width": 80,
+                "height": 112,
+                "b64_json": "iVBORw0KGgo=",
+            }
+        ],
+    )
+
     id: str
     created: int = Field(description="Unix time, in seconds.")
     model: Model
@@ -175,6 +198,26 @@ class UnreadCard(BaseModel):
 class Judgement(BaseModel):
     """The scored uploads, in their order."""
 
+    model_config = example(
+        id="scr_92fc37f9deed358c27949c51",
+        created=1795555360,
+        model={"name": "discriminator", "version": "20261124212150"},
+        data=[
+            {
+                "index": 0,
+                "filename": "card.jpg",
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "format": "jpeg",
+                "width": 300,
+                "height": 420,
+                "logit": 1.61,
+                "probability": 0.83,
+                "percentile": 71.2,
+                "applied": ["exif_orientation", "resize"],
+            }
+        ],
+    )
+
     id: str
     created: int = Field(description="Unix time, in seconds.")
     model: Model
@@ -189,11 +232,17 @@ Classes = Annotated[
 class Health(BaseModel):
     """The process answers."""
 
+    model_config = example(status="ok")
+
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
     """The models answer, and this is their shape."""
+
+    model_config = example(
+        status="ready", version="20261124212150", noise_size=64, height=112, width=80, classes=[]
+    )
 
     status: Literal["ready"] = "ready"
     version: str
@@ -217,11 +266,32 @@ class ModelCard(BaseModel):
 class Models(BaseModel):
     """The models, generator first."""
 
+    model_config = example(
+        data=[
+            {
+                "name": name,
+                "version": "20261124212150",
+                "noise_size": 64,
+                "height": 112,
+                "width": 80,
+                "classes": ["elves", "goblins"],
+            }
+            for name in MODELS
+        ]
+    )
+
     data: list[ModelCard]
 
 
 class Explanation(BaseModel):
     """What a problem means."""
+
+    model_config = example(
+        type="/problems/image-animated",
+        title="The image is animated",
+        status=422,
+        cure="Send one still frame of it.",
+    )
 
     type: str
     title: str
