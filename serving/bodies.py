@@ -1,50 +1,18 @@
 """What HTTP carries: the JSON of requests and answers, as OpenAPI describes it."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from serving import cards, noise
+from serving import cards
 from serving.contract import MAX_ROWS, MODELS
+from serving.fields import PLAIN, WHOLE, Classes, NoiseValue, Quality, Seed, Truncation
 from serving.problems import Problem
 
 
 def example(**fields: JsonValue) -> ConfigDict:
     """Show in OpenAPI what a model looks like."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
-
-
-NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
-
-
-def plain(value: str) -> str:
-    """Let a number through that is written as JSON would; int() alone would take 1_000 and a space too."""
-    if not NUMBER.fullmatch(value):
-        raise PydanticCustomError("number_parsing", "Write it as a plain number")
-    return value
-
-
-def whole(value: object) -> object:
-    """Turn 4.0 into 4: to JSON they are one number, and to JSON Schema both are integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-PLAIN = BeforeValidator(plain)
-WHOLE = BeforeValidator(whole)  # stands behind the bounds, which would else be missing in the schema
-Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS), WHOLE]
-Truncation = Annotated[
-    float,
-    Field(
-        gt=0,
-        le=2,
-        allow_inf_nan=False,
-        description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
-    ),
-]
-Quality = Annotated[int, Field(ge=1, le=100), WHOLE]
-NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
 
 
 class GenerateBody(BaseModel):
@@ -222,11 +190,6 @@ class Judgement(BaseModel):
     created: int = Field(description="Unix time, in seconds.")
     model: Model
     data: list[ScoredCard | UnreadCard]
-
-
-Classes = Annotated[
-    list[str], Field(description="Names of the kinds of card, each a label for /generate; often none.")
-]
 
 
 class Health(BaseModel):

@@ -99,6 +99,23 @@ def test_an_unknown_address_and_a_wrong_method_are_problems(client):
     assert "GET" in client.post("/page/page.js").headers["allow"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/%ff", "/%zz", "/%00", "/page/%00", "/problems/%ff", "//generate?seed=1", "/generate/?seed=1", "/page"],
+)
+def test_an_odd_address_is_a_problem_and_never_a_redirect(client, path):
+    request = client.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    is_problem(client.send(request), 404, "not-found")
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "PUT"])
+def test_an_odd_method_is_a_problem_that_names_the_others(client, method):
+    answer = client.request(method, "/generate")
+    is_problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == ALLOWED["/generate"]
+
+
 def test_every_answer_carries_its_id_and_strict_headers(client):
     for answer in (client.get("/healthz"), client.get("/nothing"), client.post("/generate", json={"n": 0})):
         assert re.fullmatch(r"[0-9a-f]{24}", answer.headers["x-request-id"])
