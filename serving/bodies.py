@@ -50,6 +50,11 @@ class GenerateBody(BaseModel):
         default=None, description="Quality of jpeg and webp, 90 unless given; not for png."
     )
 
+    @property
+    def count(self) -> int:
+        """How many cards are to be drawn."""
+        return self.n if self.noise is None else len(self.noise)
+
 
 class CardQuery(BaseModel):
     """Which card to draw, in the query of its address."""
@@ -90,6 +95,12 @@ class MorphBody(BaseModel):
         "of the first seed.",
     )
     truncation: Truncation = 1.0
+
+    @property
+    def count(self) -> int:
+        """How many cards are to be drawn: a frame each."""
+        steps = len(self.seeds) - (not self.loop)
+        return self.frames * steps + (not self.loop)
 
 
 class Model(BaseModel):

@@ -88,7 +88,7 @@ async def order_of(gateway: Gateway, body: GenerateBody, info: ModelInfo) -> Ord
 
 
 def check(body: GenerateBody) -> None:
-    """Raise Refusal where headers contradict each other."""
+    """Raise Refusal where fields contradict each other."""
     if body.noise is None:
         return
     detail = "Noise of your own leaves nothing for this to say. Leave one of the two out."
@@ -98,7 +98,7 @@ def check(body: GenerateBody) -> None:
         for name in ("seed", "truncation")
         if name in given
     ]
-    if "n" in given and body.n != len(body.noise):
+    if "n" in given and body.n != body.count:
         detail = "This is not the number of rows in noise. Leave it out."
         faults.append(Fault(pointer="/n", code="not_with_noise", detail=detail))
     if faults:
@@ -115,10 +115,9 @@ def negotiate(headers: Headers, body: GenerateBody) -> tuple[str, cards.Format]:
     if "output_format" not in body.model_fields_set:
         formats += [format for format in get_args(cards.Format) if format != body.output_format]
     images: dict[str, cards.Format] = {f"image/{format}": format for format in formats}
-    several = (body.n if body.noise is None else len(body.noise)) > 1
     if body.layout == "sheet":
         offers, advice = list(images), "A sheet is one image."
-    elif several:
+    elif body.count > 1:
         offers = [JSON, archive.MEDIA_TYPE]
         advice = 'One image can hold one card, or with "layout": "sheet" all of them.'
     else:

@@ -73,7 +73,6 @@ async def morph(request: Request, gateway: TheGateway) -> Response:
 
 def check(body: MorphBody) -> None:
     """Raise Refusal for more frames than are drawn at once."""
-    total = body.frames * len(body.seeds) if body.loop else body.frames * (len(body.seeds) - 1) + 1
-    if total > MAX_FRAMES:
-        detail = f"These would be {total} frames in all, and {MAX_FRAMES} are drawn at once. Ask for fewer."
+    if body.count > MAX_FRAMES:
+        detail = f"These would be {body.count} frames, and {MAX_FRAMES} are drawn at once. Ask for fewer."
         raise invalid(Fault(pointer="/frames", code="too_many_frames", detail=detail))
