@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-serve bench-overload bench-faults bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
+.PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-card bench-start bench-batching bench-serve bench-overload bench-faults bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench-doctor: .venv/.dev ## planted failures and healthy runs on the datasets in
 
 bench-doctor-cost: .venv/.dev ## what the doctor costs, in shares of a step, on DATA
 	.venv/bin/python -m tests.benchmarks.doctor_cost $(DATA)
+
+bench-card: .venv/.dev ## what a card's ETag saves, on the starter models
+	.venv/bin/python -m tests.benchmarks.card_address
 
 bench-start: .venv/.dev ## how soon the gateway without TensorFlow is ready, and its memory
 	.venv/bin/python -m tests.benchmarks.gateway_start

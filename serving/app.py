@@ -90,6 +90,7 @@ def create_app(
         summary="Trading cards from a GAN, and what its discriminator thinks of yours.",
         version=version("holofoil"),
         lifespan=lifespan,
+        redirect_slashes=False,  # such a redirect would lead wherever the Host header says
         docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
         redoc_url=None,
         telemetry=tracing.telemetry(provider, untraced=PROBES),

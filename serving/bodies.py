@@ -1,43 +1,17 @@
 """What HTTP carries: the JSON of requests and answers, as OpenAPI describes it."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from serving import cards, noise
-from serving.contract import MAX_ROWS
-
-NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
+from serving import cards
+from serving.contract import MAX_ROWS, MODELS
+from serving.fields import PLAIN, WHOLE, Classes, NoiseValue, Quality, Seed, Truncation
 
 
-def plain(value: str) -> str:
-    """Let a number through that is written as JSON would; int() alone would take 1_000 and a space too."""
-    if not NUMBER.fullmatch(value):
-        raise PydanticCustomError("number_parsing", "Write it as a plain number")
-    return value
-
-
-def whole(value: object) -> object:
-    """Turn 4.0 into 4: to JSON they are one number, and to JSON Schema both are integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-PLAIN = BeforeValidator(plain)
-WHOLE = BeforeValidator(whole)  # stands behind the bounds, which would else be missing in the schema
-Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS), WHOLE]
-Truncation = Annotated[
-    float,
-    Field(
-        gt=0,
-        le=2,
-        allow_inf_nan=False,
-        description="Scale of the noise: below 1 more typical cards, above 1 wilder ones.",
-    ),
-]
-Quality = Annotated[int, Field(ge=1, le=100), WHOLE]
-NoiseValue = Annotated[float, Field(ge=-noise.MOST, le=noise.MOST, allow_inf_nan=False)]
+def example(**fields: JsonValue) -> ConfigDict:
+    """Show in OpenAPI what a model looks like."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class GenerateBody(BaseModel):
@@ -74,6 +48,11 @@ class GenerateBody(BaseModel):
     output_compression: Quality | None = Field(
         default=None, description="Quality of jpeg and webp, 90 unless given; not for png."
     )
+
+    @property
+    def count(self) -> int:
+        """How many cards are to be drawn."""
+        return self.n if self.noise is None else len(self.noise)
 
 
 class CardQuery(BaseModel):
@@ -116,6 +95,12 @@ class MorphBody(BaseModel):
     )
     truncation: Truncation = 1.0
 
+    @property
+    def count(self) -> int:
+        """How many cards are to be drawn: a frame each."""
+        steps = len(self.seeds) - (not self.loop)
+        return self.frames * steps + (not self.loop)
+
 
 class Model(BaseModel):
     """Which model answered."""
@@ -141,6 +126,23 @@ class DrawnCard(BaseModel):
 
 class Drawing(BaseModel):
     """The generated cards."""
+
+    model_config = example(
+        id="gen_2f6e57fa8c2c64f3bd4d6f2b",
+        created=1795555360,
+        model={"name": "generator", "version": "20261124212150"},
+        data=[
+            {
+                "index": 0,
+                "seed": 42,
+                "label": "elves",
+                "media_type": "image/png",
+                "width": 80,
+                "height": 112,
+                "b64_json": "iVBORw0KGgo=",
+            }
+        ],
+    )
 
     id: str
     created: int = Field(description="Unix time, in seconds.")
@@ -199,25 +201,46 @@ class UnreadCard(BaseModel):
 class Judgement(BaseModel):
     """The scored uploads, in their order."""
 
+    model_config = example(
+        id="scr_92fc37f9deed358c27949c51",
+        created=1795555360,
+        model={"name": "discriminator", "version": "20261124212150"},
+        data=[
+            {
+                "index": 0,
+                "filename": "card.jpg",
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "format": "jpeg",
+                "width": 300,
+                "height": 420,
+                "logit": 1.61,
+                "probability": 0.83,
+                "percentile": 71.2,
+                "applied": ["exif_orientation", "resize"],
+            }
+        ],
+    )
+
     id: str
     created: int = Field(description="Unix time, in seconds.")
     model: Model
     data: list[ScoredCard | UnreadCard]
 
 
-Classes = Annotated[
-    list[str], Field(description="Names of the kinds of card, each a label for /generate; often none.")
-]
-
-
 class Health(BaseModel):
     """The process answers."""
+
+    model_config = example(status="ok")
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
     """The models answer, and this is their shape."""
+
+    model_config = example(
+        status="ready", version="20261124212150", noise_size=64, height=112, width=80, classes=[]
+    )
 
     status: Literal["ready"] = "ready"
     version: str
@@ -241,11 +264,32 @@ class ModelCard(BaseModel):
 class Models(BaseModel):
     """The models, generator first."""
 
+    model_config = example(
+        data=[
+            {
+                "name": name,
+                "version": "20261124212150",
+                "noise_size": 64,
+                "height": 112,
+                "width": 80,
+                "classes": ["elves", "goblins"],
+            }
+            for name in MODELS
+        ]
+    )
+
     data: list[ModelCard]
 
 
 class Explanation(BaseModel):
     """What a problem means."""
+
+    model_config = example(
+        type="/problems/image-animated",
+        title="The image is animated",
+        status=422,
+        cure="Send one still frame of it.",
+    )
 
     type: str
     title: str

@@ -1,39 +1,19 @@
 // The page's whole behaviour: draw 16 cards, look at one, score pictures, and say in words what went wrong.
 
+import { ask, askFile, element, json, save, say, useKey } from "./ask.js";
+import { chooser, forget } from "./morph.js";
+
 const CARDS = 16;
 const RETRY = 2000; // milliseconds between questions to models that are not ready
 
-const element = (id) => document.getElementById(id);
 const cards = element("cards");
 let shown = null; // the card in the dialog: { url, name }
-let key = ""; // of a gateway that asks for one; kept nowhere else, so that it is gone with the page
+let drawn = null; // what the cards in the grid were asked with, their seed included
 let retry = 0; // the timer of the next question to models that are not ready
-
-// Asks the gateway, and throws an Error in the problem's own words where it refuses.
-async function ask(address, options) {
-  let response;
-  try {
-    const headers = { ...options?.headers, ...(key && { Authorization: `Bearer ${key}` }) };
-    response = await fetch(address, { ...options, headers });
-  } catch {
-    throw new Error("The gateway cannot be reached, or it closed the connection. Is it running?");
-  }
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer) return answer;
-  const error = new Error(answer?.detail ?? `The gateway answered ${response.status} without a reason.`);
-  error.status = response.status;
-  if (error.status === 401) element("unlock").hidden = false;
-  throw error;
-}
-
-function say(id, error) {
-  element(id).hidden = !error;
-  element(id).textContent = error?.message ?? "";
-}
 
 element("unlock").addEventListener("submit", async (event) => {
   event.preventDefault();
-  key = element("key").value.trim();
+  useKey(element("key").value.trim());
   element("unlock").hidden = (await draw(request())).length > 0;
 });
 
@@ -101,12 +81,9 @@ function cardItem(card, truncation) {
   image.alt = nameOf(card);
   image.width = card.width;
   image.height = card.height;
-  const number = document.createElement("span");
-  number.className = "number";
-  number.textContent = card.seed;
-  button.append(image, number);
+  button.append(image);
   button.addEventListener("click", () => look(card, truncation, image.src));
-  item.append(button);
+  item.append(button, chooser(card.seed));
   return item;
 }
 
@@ -114,11 +91,10 @@ async function draw(request) {
   element("generate").disabled = true;
   cards.setAttribute("aria-busy", "true");
   try {
-    const drawing = await ask("/generate", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ n: CARDS, ...request }),
-    });
+    const drawing = await ask("/generate", json({ n: CARDS, ...request }));
+    drawn = { ...request, n: CARDS, seed: drawing.data[0].seed };
+    forget(request.truncation, request.label);
+    for (const id of ["sheet", "zip"]) element(id).disabled = false;
     cards.replaceChildren(...drawing.data.map((card) => cardItem(card, request.truncation)));
     say("draw-error", null);
     return drawing.data;
@@ -149,7 +125,7 @@ element("truncation").addEventListener("input", showTruncation);
 for (const id of ["truncation", "label"]) {
   element(id).addEventListener("change", () => {
     // The same cards, wilder, tamer or of another kind, are the clearest way to see what a control does.
-    const first = cards.querySelector(".card .number");
+    const first = cards.querySelector(".number");
     if (first) draw({ ...request(), seed: Number(first.textContent) });
   });
 }
@@ -158,12 +134,32 @@ element("draw").addEventListener("submit", (event) => {
   draw(request());
 });
 
+for (const [id, accept, layout] of [["sheet", "image/png", "sheet"], ["zip", "application/zip", "cards"]]) {
+  element(id).addEventListener("click", async () => {
+    element(id).disabled = true;
+    try {
+      save(await askFile("/generate", { ...drawn, layout }, accept));
+      say("draw-error", null);
+    } catch (error) {
+      say("draw-error", error);
+    } finally {
+      element(id).disabled = false;
+    }
+  });
+}
+
 // --- One card --------------------------------------------------------------------------------------
 
 function permalink({ seed, label }, truncation) {
   const address = new URL(location.pathname, location.href);
   address.hash = new URLSearchParams({ seed, truncation, ...(label !== null && { label }) }).toString();
   return address.href;
+}
+
+// The card's own address: an image file, for whoever wants to show it elsewhere.
+function imageAddress({ seed, label }, truncation) {
+  const query = new URLSearchParams({ seed, truncation, ...(label !== null && { label }) });
+  return new URL(`/generate?${query}`, location.href).href;
 }
 
 async function drawFromAddress() {
@@ -189,6 +185,7 @@ function look(card, truncation, url) {
   element("closer-card").alt = nameOf(card);
   element("closer-link").href = address;
   element("closer-link").textContent = address;
+  element("closer-image").href = imageAddress(card, truncation);
   element("closer-save").href = url;
   element("closer-save").download = name;
   element("closer-said").textContent = `Truncation ${truncation}`;

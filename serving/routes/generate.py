@@ -57,9 +57,9 @@ async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) ->
     check(body)
     media_type, format = negotiate(request.headers, body)
     quality = quality_of(body.output_compression, format, "/output_compression")
-    n, deadline = body.n if body.noise is None else len(body.noise), deadline_of(request)
-    with gateway.backend.drawing(n, deadline) as ask:
-        await visit.take(n)
+    deadline = deadline_of(request)
+    with gateway.backend.drawing(body.count, deadline) as ask:
+        await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
         ordered = await order_of(gateway, body, info)
         drawn = await draw(ask, info, ordered.rows, ordered.labels)
@@ -103,7 +103,7 @@ def check(body: GenerateBody) -> None:
         for name in ("seed", "truncation")
         if name in given
     ]
-    if "n" in given and body.n != len(body.noise):
+    if "n" in given and body.n != body.count:
         detail = "This is not the number of rows in noise. Leave it out."
         faults.append(Fault(pointer="/n", code="not_with_noise", detail=detail))
     if faults:
@@ -120,10 +120,9 @@ def negotiate(headers: Headers, body: GenerateBody) -> tuple[str, cards.Format]:
     if "output_format" not in body.model_fields_set:
         formats += [format for format in get_args(cards.Format) if format != body.output_format]
     images: dict[str, cards.Format] = {f"image/{format}": format for format in formats}
-    several = (body.n if body.noise is None else len(body.noise)) > 1
     if body.layout == "sheet":
         offers, advice = list(images), "A sheet is one image."
-    elif several:
+    elif body.count > 1:
         offers = [JSON, archive.MEDIA_TYPE]
         advice = 'One image can hold one card, or with "layout": "sheet" all of them.'
     else:

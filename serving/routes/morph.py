@@ -55,9 +55,10 @@ async def morph(request: Request, gateway: TheGateway, visit: MayGenerate) -> Re
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
     body = await read_json(request, MorphBody)
     media_type = accept.choose(request.headers, FILES)
-    frames, deadline = frames_of(body), deadline_of(request)
-    with gateway.backend.drawing(frames, deadline) as ask:
-        await visit.take(frames)
+    check(body)
+    deadline = deadline_of(request)
+    with gateway.backend.drawing(body.count, deadline) as ask:
+        await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
         label = order.labels_of(body.label, body.seeds[0], 1, info)
         rows = await gateway.work(
@@ -77,10 +78,8 @@ async def morph(request: Request, gateway: TheGateway, visit: MayGenerate) -> Re
     return Response(moving, 200, headers | named(f"{name}.{format.extension}"), media_type)
 
 
-def frames_of(body: MorphBody) -> int:
-    """Count the frames that a body asks for; raise Refusal for more than are drawn at once."""
-    total = body.frames * len(body.seeds) if body.loop else body.frames * (len(body.seeds) - 1) + 1
-    if total > MAX_FRAMES:
-        detail = f"These would be {total} frames in all, and {MAX_FRAMES} are drawn at once. Ask for fewer."
+def check(body: MorphBody) -> None:
+    """Raise Refusal for more frames than are drawn at once."""
+    if body.count > MAX_FRAMES:
+        detail = f"These would be {body.count} frames, and {MAX_FRAMES} are drawn at once. Ask for fewer."
         raise invalid(Fault(pointer="/frames", code="too_many_frames", detail=detail))
-    return total

@@ -1,7 +1,10 @@
 """The page in a real browser, against a real gateway with a backend that needs no models."""
 
+import base64
+import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -9,6 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from serving import keys
 from serving.backend import NotReady
+from serving.cards import decode
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
@@ -94,6 +98,52 @@ def test_the_link_of_a_card_draws_it_again(page):
     page.get(link)
     wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
     assert page.find_element(By.ID, "closer-card").get_attribute("src") == picture
+
+
+def test_a_card_has_an_address_of_its_own(page, tmp_path):
+    sixteen_new(page, [])
+    page.find_elements(By.CSS_SELECTOR, "#cards .card")[3].click()
+    picture = page.find_element(By.ID, "closer-card").get_attribute("src")
+    address = page.find_element(By.ID, "closer-image").get_attribute("href")
+    answer = httpx.get(address, trust_env=False)
+    assert picture == f"data:image/png;base64,{base64.b64encode(answer.content).decode()}"
+
+
+def test_chosen_cards_turn_into_each_other(page):
+    first = sixteen_new(page, [])
+    morph = page.find_element(By.ID, "morph")
+    boxes = page.find_elements(By.CSS_SELECTOR, "#cards [type=checkbox]")
+    boxes[2].click()
+    assert not morph.is_enabled()
+    boxes[9].click()
+    assert morph.text == "Morph 2 cards"
+    morph.click()
+    wait(
+        page, lambda page: page.execute_script("return document.getElementById('moving').naturalWidth") == 50
+    )
+    assert str(seeds(page)[2]) in page.find_element(By.ID, "moving").get_attribute("alt")
+    page.find_element(By.ID, "generate").click()
+    sixteen_new(page, first)
+    assert not morph.is_enabled()
+
+
+def test_files_are_saved_under_their_seeds(page, tmp_path):
+    folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    sixteen_new(page, [])
+    seed = seeds(page)[0]
+    for box in page.find_elements(By.CSS_SELECTOR, "#cards [type=checkbox]")[:2]:
+        box.click()
+    page.find_element(By.ID, "morph").click()
+    wait(page, lambda page: page.find_element(By.ID, "moving-gif").is_displayed())
+    names = {"sheet": "sheet-{}.png", "zip": "cards-{}.zip", "moving-gif": "morph-{}-{}.gif"}
+    for id, name in names.items():
+        page.find_element(By.ID, id).click()
+        file = tmp_path / name.format(seed, seed + 1)
+        wait(page, lambda page, file=file: file.exists())
+    assert len(zipfile.ZipFile(tmp_path / f"cards-{seed}.zip").namelist()) == 16
+    sheet = decode((tmp_path / f"sheet-{seed}.png").read_bytes()).card
+    assert sheet.shape == (4 * 73 + 3, 4 * 53 + 3, 3)
 
 
 def test_an_upload_shows_its_picture_and_its_score(page, tmp_path):

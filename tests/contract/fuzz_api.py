@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import httpx
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -19,7 +22,8 @@ def main() -> int:
     try:
         assert gateway.stdout
         url = gateway.stdout.readline().removeprefix("Holofoil: ").strip()
-        command = f"run {url}/openapi.json --wait-for-schema 60 --phases examples,coverage,fuzzing --no-color"
+        wait_until_ready(url)
+        command = f"run {url}/openapi.json --request-timeout 30 --phases examples,coverage,fuzzing --no-color"
         asked = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), *command.split()],
             env=os.environ | {"NO_PROXY": "127.0.0.1"},
@@ -29,6 +33,13 @@ def main() -> int:
     finally:
         gateway.terminate()
         gateway.wait(30)
+
+
+def wait_until_ready(url: str) -> None:
+    """Ask until the models answer."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from serving import bodies
 from serving.app import create_app
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -74,6 +75,12 @@ def test_every_operation_and_every_answer_is_described():
                 assert media_type == "application/problem+json"
                 for example in answer["content"][media_type]["examples"].values():
                     assert example["value"]["status"] == int(status)
+
+
+@pytest.mark.parametrize("name", ["Drawing", "Judgement", "Models", "Readiness", "Health", "Explanation"])
+def test_the_example_of_an_answer_is_one(name):
+    (example,) = DOCUMENT["components"]["schemas"][name]["examples"]
+    assert getattr(bodies, name).model_validate(example).model_dump() == example
 
 
 # --- a generated client

@@ -99,6 +99,23 @@ def test_an_unknown_address_and_a_wrong_method_are_problems(client):
     assert "GET" in client.post("/page/page.js").headers["allow"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/%ff", "/%zz", "/%00", "/page/%00", "/problems/%ff", "//generate?seed=1", "/generate/?seed=1", "/page"],
+)
+def test_an_odd_address_is_a_problem_and_never_a_redirect(client, path):
+    request = client.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    is_problem(client.send(request), 404, "not-found")
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "PUT"])
+def test_an_odd_method_is_a_problem_that_names_the_others(client, method):
+    answer = client.request(method, "/generate")
+    is_problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == ALLOWED["/generate"]
+
+
 def test_every_answer_carries_its_id_and_strict_headers(client):
     for answer in (client.get("/healthz"), client.get("/nothing"), client.post("/generate", json={"n": 0})):
         assert re.fullmatch(r"[0-9a-f]{24}", answer.headers["x-request-id"])
@@ -108,6 +125,44 @@ def test_every_answer_carries_its_id_and_strict_headers(client):
     assert script.headers["cache-control"] == "no-cache"
     known = {"If-None-Match": script.headers["etag"]}
     assert client.get("/page/page.js", headers=known).status_code == 304
+
+
+def test_every_answer_says_how_long_it_is_and_whether_it_may_be_kept(client):
+    asked = [
+        client.get("/healthz"),
+        client.get("/readyz"),
+        client.get("/models"),
+        client.get("/"),
+        client.get("/page/page.css"),
+        client.get("/openapi.json"),
+        client.get("/problems/validation"),
+        client.get("/generate?seed=1"),
+        client.post("/generate"),
+        client.post("/morph", json={"seeds": [1, 2]}),
+        client.post("/score", files=files(CARD)),
+    ]
+    refused = [
+        client.get("/nothing"),
+        client.get("/page/nothing"),
+        client.get("/generate"),
+        client.get("/generate?seed=%"),
+        client.delete("/generate"),
+        client.post("/page/page.js"),
+        client.post("/generate", json={"n": 0}),
+        client.post("/generate", content=b"{", headers={"Content-Type": "application/json"}),
+        client.post("/generate", json={"n": 2}, headers={"Accept": "image/png"}),
+        client.post("/score", content=b"x", headers={"Content-Type": "text/plain"}),
+        client.post("/score", files=files(b"junk")),
+    ]
+    assert {answer.status_code for answer in asked} == {200}
+    assert {answer.status_code for answer in refused} == {400, 404, 405, 406, 415, 422}
+    for answer in asked + refused:
+        assert answer.headers["content-length"] == str(len(answer.content))
+        assert "transfer-encoding" not in answer.headers
+        assert answer.headers["cache-control"]
+    for answer in refused:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+// Asking the gateway: JSON or a file comes back, or an Error in the problem's own words.
+
+let key = ""; // of a gateway that asks for one; kept nowhere else, so that it is gone with the page
+
+export function useKey(secret) {
+  key = secret;
+}
+
+async function answer(address, options) {
+  let response;
+  try {
+    const headers = { ...options?.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    response = await fetch(address, { ...options, headers });
+  } catch {
+    throw new Error("The gateway cannot be reached, or it closed the connection. Is it running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => null);
+  const error = new Error(problem?.detail ?? `The gateway answered ${response.status} without a reason.`);
+  error.status = response.status;
+  if (error.status === 401) element("unlock").hidden = false;
+  throw error;
+}
+
+export async function ask(address, options) {
+  return (await answer(address, options)).json();
+}
+
+export function json(body, accept = "application/json") {
+  const headers = { "Content-Type": "application/json", Accept: accept };
+  return { method: "POST", headers, body: JSON.stringify(body) };
+}
+
+// Returns { url, name } of a file; whoever asked lets go of the url by URL.revokeObjectURL.
+export async function askFile(address, body, accept) {
+  const response = await answer(address, json(body, accept));
+  const name = response.headers.get("Content-Disposition").match(/filename="(.+)"/)[1];
+  return { url: URL.createObjectURL(await response.blob()), name };
+}
+
+export function save({ url, name }) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // browsers may start to read it only now
+}
+
+export const element = (id) => document.getElementById(id);
+
+export function say(id, error) {
+  element(id).hidden = !error;
+  element(id).textContent = error?.message ?? "";
+}
