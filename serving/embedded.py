@@ -42,6 +42,12 @@ Loaded: TypeAlias = Any
 Answer = Mapping[str, NDArray[Any]]
 Call = Callable[[Mapping[str, NDArray[Any]]], Answer]  # arrays by the names of inputs and outputs
 
+LOOK_EVERY = 2.0
+"""Seconds between two looks for another version in the store."""
+
+RETRY_NEWER = 60.0
+"""Seconds before a newer version that could not be loaded is tried again, unless the store has changed."""
+
 RETRY_AFTER = 5.0
 """Seconds before versions that could not be loaded are tried again, unless the store has changed."""
 
@@ -67,6 +73,9 @@ class Pair:
 class EmbeddedBackend:
     """Loads the newest complete version of a model store at the first call; one model call runs at a time.
 
+    While calls come it looks for a newer version every LOOK_EVERY seconds, loads it beside the old one and
+    goes on with it.
+
     A call that runs cannot be stopped, and so has no deadline here: it is under way until it is over.
     """
 
@@ -75,6 +84,8 @@ class EmbeddedBackend:
         self._models = models
         self._deadline = deadline
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")  # calls go on meanwhile
+        self._looked_at = -LOOK_EVERY
         self._pair: Pair | None = None
         self._loading: Future[Pair] | None = None
         self._failure: tuple[str, list[Version], float] | None = None  # why, of which versions, when
@@ -99,7 +110,8 @@ class EmbeddedBackend:
 
     async def close(self) -> None:
         """Let go of the thread; a call that is running runs to its end."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._thread, self._loader):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _loaded(self) -> Pair:
         """Return the models, or wait until they are loaded. Raises NotReady."""
@@ -112,7 +124,29 @@ class EmbeddedBackend:
                 return await asyncio.wait_for(waiting, self._deadline)
             except TimeoutError:
                 raise NotReady("The models are still loading. Try again in a few seconds.") from None
+        if time.monotonic() - self._looked_at >= LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            self._loader.submit(self._exchange, self._pair)
         return self._pair
+
+    def _exchange(self, pair: Pair) -> None:
+        """Load the newest version where it is another one; calls that are under way keep theirs."""
+        try:
+            versions = complete_versions(self._models)
+        except OSError:
+            return  # what is loaded goes on without its store
+        if not versions or str(versions[0].number) == pair.info.version:
+            return
+        if self._failure is not None:
+            _, failed, at = self._failure
+            if failed == versions and time.monotonic() - at < RETRY_NEWER:
+                return
+        try:
+            self._pair = load(versions[0])
+        except Exception as error:
+            log.exception("Version %d in %s cannot be loaded", versions[0].number, self._models)
+            self._failure = reason_of(error), versions, time.monotonic()
+        self._looked_at = time.monotonic()
 
     def _load(self) -> Pair:
         """Load the newest version that can be loaded, but not the same broken ones again and again."""

@@ -27,6 +27,7 @@ from serving.backend import (
     Scored,
     Unavailable,
 )
+from serving.breaker import PAUSE, Breaker
 from serving.contract import DESCRIBE, GENERATE, MAX_ROWS, SCORE, Signature
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ OPTIONS: list[tuple[str, Any]] = [
 RECONNECT_AFTER = 1.0
 """Seconds after which a channel that cannot connect is made anew."""
 
+PROBE_SECONDS = 1.0
+"""How long a server that was away may take to say that it is back."""
+
 QUEUE_FULL = "batch scheduling queue"
 QUEUE_TIMEOUT = "timeout exceeded while waiting in batching queue"
 TOO_MANY_ROWS = "larger than maximum input batch size"
@@ -55,6 +59,7 @@ NO_SIGNATURE = "Serving signature key"
 
 LESS_WORK = "Try again in a moment, or ask for fewer cards at once."
 SEE_LOG = "If it stays so, the operator finds the reason in the gateway's log."
+AWAY = f"The model server cannot be reached. Try again in a few seconds. {SEE_LOG}"
 EXPORT = "Export a pair with `holofoil export RUN STORE`, and see that TF Serving is configured to load it."
 
 START, LOADING, AVAILABLE = 10, 20, 30  # ModelVersionStatus.State
@@ -71,6 +76,7 @@ class TFServingBackend:
         self._channel: grpc.aio.Channel | None = None
         self._opened_at = 0.0
         self._closing: set[asyncio.Task[None]] = set()
+        self._breaker = Breaker()
         self._info: ModelInfo | None = None
         self._versions: dict[str, str] = {}  # of each model, when _info was learnt
 
@@ -178,6 +184,8 @@ class TFServingBackend:
         """Send one message and return the answer, or raise the BackendError that its status stands for."""
         began = asyncio.get_running_loop().time()
         expires = began + self._deadline if deadline is None else deadline
+        if not self._breaker.closed:
+            await self._probe(expires)
         try:
             try:
                 data = await self._send(method, request, expires)
@@ -188,16 +196,43 @@ class TFServingBackend:
                 data = await self._send(method, request, expires)
         except grpc.aio.AioRpcError as error:
             details = error.details() or ""
+            self._learn(error)
             log.warning("TF Serving at %s, %s: %s %s", self._target, method, error.code().name, details)
             if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED and QUEUE_FULL not in details:
                 self._info = None
             if error.code() == grpc.StatusCode.NOT_FOUND and method != wire.GET_MODEL_STATUS:
                 raise await self._why_not_found(request.model_spec.name) from error
             raise backend_error(error.code(), details, expires - began) from error
+        self._breaker.succeeded()
         try:
             return response.FromString(data)
         except DecodeError as error:
             raise self._unreadable(method, error) from None
+
+    async def _probe(self, expires: float) -> None:
+        """Raise Unavailable while the server is known to be away; now and then one call asks for it."""
+        now = asyncio.get_running_loop().time()
+        if not self._breaker.may_probe(now):
+            raise Unavailable(AWAY, self._breaker.wait(now))
+        request = wire.messages().GetModelStatusRequest()
+        request.model_spec.name = GENERATE.model
+        try:
+            await self._send(wire.GET_MODEL_STATUS, request, min(expires, now + PROBE_SECONDS))
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                self._breaker.failed(asyncio.get_running_loop().time())
+                raise Unavailable(AWAY, PAUSE) from error
+        except asyncio.CancelledError:  # whoever asked has left, and nothing is known
+            self._breaker.failed(now)
+            raise
+        self._breaker.succeeded()
+
+    def _learn(self, error: grpc.aio.AioRpcError) -> None:
+        """Note whether a failure means that the server cannot be reached. Of a late answer nobody knows."""
+        if error.code() == grpc.StatusCode.UNAVAILABLE and QUEUE_FULL not in (error.details() or ""):
+            self._breaker.failed(asyncio.get_running_loop().time())
+        elif error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._breaker.succeeded()
 
     async def _send(self, method: str, request: wire.Message, expires: float) -> bytes:
         """Send one message on a channel that may work."""
@@ -259,7 +294,7 @@ def backend_error(code: grpc.StatusCode, details: str, deadline: float) -> Backe
     """Return what a status of TF Serving, or of gRPC on its behalf, means to a client."""
     match code.name:
         case "UNAVAILABLE" if QUEUE_FULL not in details:
-            return Unavailable(f"The model server cannot be reached. Try again in a few seconds. {SEE_LOG}")
+            return Unavailable(AWAY)
         case "DEADLINE_EXCEEDED":
             return DeadlineExceeded(f"The models took longer than {deadline:.3g} seconds. {LESS_WORK}")
         case "RESOURCE_EXHAUSTED" if QUEUE_TIMEOUT in details:

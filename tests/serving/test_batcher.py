@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -456,6 +457,25 @@ def test_a_batcher_that_fails_says_so_and_has_the_process_ended():
 
     run(story, observer=Faulty(), on_failure=lambda: ends.append("ended"))
     assert ends == ["ended"]
+
+
+def test_each_owner_hears_of_its_own_rows_as_itself():
+    name: ContextVar[str] = ContextVar("name")
+    heard: list[tuple[str, int]] = []
+
+    class Owners(Observer):
+        def answered(self, model, rows, queued, inferred):
+            heard.append((name.get(), rows))
+
+    async def ask(batcher: Batcher, owner: str, rows: int) -> None:
+        name.set(owner)
+        await batcher.score(cards_of(range(rows)))
+
+    async def story(batcher, models):
+        await asyncio.gather(ask(batcher, "ann", FULL), ask(batcher, "bob", 2))
+
+    run(story, observer=Owners())
+    assert heard == [("ann", FULL), ("bob", 2)]
 
 
 def test_no_rows_are_no_request():

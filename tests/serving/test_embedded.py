@@ -138,6 +138,46 @@ async def test_a_version_that_is_broken_gives_way_to_the_one_before(store):
     await backend.close()
 
 
+async def answers_of_version(backend: Batcher, version: str) -> set[str]:
+    """Draw without a break until a version answers, and return the versions that did."""
+    versions: set[str] = set()
+    async with asyncio.timeout(60):
+        while version not in versions:
+            drawn = await asyncio.gather(*(backend.generate(NOISE) for _ in range(4)))
+            versions |= {answer.version for answer in drawn}
+    return versions
+
+
+def publish(store: Path, version: str) -> None:
+    for model in store.iterdir():
+        shutil.copytree(model / "1", model / version)
+
+
+async def test_a_newer_version_takes_over_while_every_request_is_answered(store):
+    backend = Batcher(EmbeddedBackend(store, deadline=60.0), deadline=60.0)
+    assert (await backend.info()).version == "1"
+    publish(store, "2")
+    assert await answers_of_version(backend, "2") <= {"1", "2"}
+    assert (await backend.info()).version == "2"
+    for model in store.iterdir():
+        shutil.rmtree(model / "2")  # and back again
+    await answers_of_version(backend, "1")
+    await backend.close()
+
+
+async def test_a_newer_version_that_is_broken_leaves_the_old_one_answering(store, caplog):
+    backend = EmbeddedBackend(store, deadline=60.0)
+    await backend.info()
+    publish(store, "2")
+    shutil.rmtree(store / "generator" / "2" / "variables")
+    async with asyncio.timeout(60):
+        while "Version 2" not in caplog.text:
+            assert (await backend.generate(NOISE)).version == "1"
+            await asyncio.sleep(0.05)
+    assert (await backend.generate(NOISE)).version == "1"
+    await backend.close()
+
+
 async def test_without_a_store_the_models_are_not_ready(tmp_path):
     assert "no model store" in await reason(tmp_path / "nowhere")
     assert "no version" in await reason(tmp_path)

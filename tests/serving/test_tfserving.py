@@ -25,7 +25,8 @@ from serving.backend import (
     NotReady,
     Unavailable,
 )
-from serving.tfserving import TFServingBackend, backend_error
+from serving.breaker import FAILURES, PAUSE
+from serving.tfserving import QUEUE_FULL, RECONNECT_AFTER, TFServingBackend, backend_error
 from tests.fakes.models import export_labelled_generator
 from tests.fakes.tfserving import ModelVersionStatus, StandIn, serve_models
 
@@ -461,3 +462,31 @@ async def test_a_call_whose_client_has_gone_is_cancelled(stand_in):
             await under_way
         stand_in.delay = 0.0
         assert len((await backend.generate(NOISE)).cards) == 3
+
+
+async def test_a_server_that_stays_away_is_asked_seldom_and_found_soon():
+    port = unused_port()
+    async with speaking_to(f"127.0.0.1:{port}") as backend:
+        for _ in range(FAILURES):
+            await refused(backend, Unavailable)
+        began = time.monotonic()
+        for _ in range(200):
+            await refused(backend, Unavailable)
+        assert time.monotonic() - began < 1
+        with pytest.raises(Unavailable) as caught:
+            await backend.info()
+        assert 0 <= caught.value.retry_after <= PAUSE
+        with serve_models(MODELS, port=port) as stand_in:
+            assert await recovered_after(backend) < 3 * PAUSE + RECONNECT_AFTER
+            assert stand_in.calls["status"] == 1
+            await backend.generate(NOISE)
+
+
+async def test_a_full_queue_never_opens_the_breaker(stand_in):
+    async with speaking_to(stand_in.target) as backend:
+        await backend.info()
+        stand_in.refusal = Status.UNAVAILABLE, f"The {QUEUE_FULL} to which this task was submitted is full"
+        for _ in range(2 * FAILURES):
+            await refused(backend, Unavailable)
+        stand_in.refusal = None
+        await backend.generate(NOISE)
