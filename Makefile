@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-answers bench-observing format descriptors lock clean
+.PHONY: help serve test check train browser fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-start bench-batching bench-serve bench-overload bench-faults bench-answers bench-observing format descriptors lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -63,6 +63,15 @@ bench-batching: .venv/.dev ## what the batcher costs one client and gives to 64 
 
 bench-observing: .venv/.dev ## what log, metrics, Server-Timing and traces cost a request
 	.venv/bin/python -m tests.benchmarks.observing_cost
+
+bench-serve: .venv/.dev ## Holofoil beside TF Serving's protocol, FastAPI, LitServe, BentoML and Ray Serve; installs them first
+	.venv/bin/python -m tests.benchmarks.serving.compare
+
+bench-overload: .venv/.dev ## twice the load that the gateway can bear, for two minutes
+	.venv/bin/python -m tests.benchmarks.serving.overload
+
+bench-faults: .venv/.dev ## what becomes of every request when something breaks
+	.venv/bin/python -m tests.benchmarks.serving.fault_table
 
 bench-answers: .venv/.dev ## the small experiments behind training/ANSWERS.md
 	.venv/bin/python -m tests.benchmarks.answers

@@ -59,6 +59,7 @@ class Servable:
                 self.session, ["serve"], str(path)
             )
         self.signatures = loaded.signature_def
+        self.callables: dict[tuple[str, ...], Callable[..., list[np.ndarray]]] = {}
 
     def predict(
         self, request: predict_pb2.PredictRequest, response: predict_pb2.PredictResponse, *, content: bool
@@ -78,9 +79,10 @@ class Servable:
 
     def run(self, feeds: dict[str, np.ndarray], fetches: list[str]) -> list[np.ndarray]:
         # Session.run and make_callable check shapes and cast types, which TF Serving leaves to the graph.
-        call = self.session._make_callable_from_options(
-            config_pb2.CallableOptions(feed=list(feeds), fetch=fetches)
-        )
+        call = self.callables.get((*feeds, *fetches))
+        if call is None:
+            options = config_pb2.CallableOptions(feed=list(feeds), fetch=fetches)
+            call = self.callables[(*feeds, *fetches)] = self.session._make_callable_from_options(options)
         try:
             return call(*feeds.values())
         except tf.errors.OpError as error:
@@ -163,10 +165,10 @@ def encoded(array: np.ndarray, dtype: tf.DType, *, content: bool) -> tensor_pb2.
     tensor = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    values = array.ravel().tolist()
     if not content:
-        getattr(tensor, FIELDS[dtype]).extend(values)
+        getattr(tensor, FIELDS[dtype]).extend(array.ravel().tolist())
     elif dtype == tf.string:
+        values = array.ravel().tolist()
         tensor.tensor_content = b"".join(varint(len(value)) for value in values) + b"".join(values)
     else:
         tensor.tensor_content = array.tobytes()

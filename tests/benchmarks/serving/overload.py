@@ -1,0 +1,134 @@
+"""Twice the load that Holofoil can bear: what it still does, and how soon all is well again.
+
+    python -m tests.benchmarks.serving.overload [--seconds 120] [--only NAME ...]
+
+First the peak is measured by a closed loop, then an easy load of half of it. Twice the peak follows, in an
+open loop (`--times` to change it), then at once the easy load again. Any contender of `compare` may be named.
+"""
+
+import argparse
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import uvloop
+
+from serving.settings import STARTER_MODELS
+from tests.benchmarks.serving import processes
+from tests.benchmarks.serving.contenders import CONTENDERS, Target
+from tests.benchmarks.serving.load import Load, Outcome, closed, opened, percentile
+
+EASY = 0.5  # of the peak
+NORMAL = 1.5  # times the easy load's p50 is normal again
+WINDOW = 0.5  # seconds whose p50 is looked at
+GOODPUT, REJECTION_MS, GROWTH, RECOVERY_S = 0.95, 10.0, 1.1, 2.0
+PEAK_CONCURRENCY = 64
+
+
+@dataclass
+class Memory:
+    """Megabytes held, once a second."""
+
+    roots: list[psutil.Process]
+    seen: list[float] = field(default_factory=list)
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.seen.append(processes.cost(*self.roots).memory)
+            await asyncio.sleep(1)
+
+    @property
+    def growth(self) -> float:
+        """The last fifth's mean by that of the second fifth: the first fills the queue."""
+        fifth = max(1, len(self.seen) // 5)
+        return mean(self.seen[-fifth:]) / mean(self.seen[fifth : 2 * fifth] or self.seen[:1])
+
+
+def mean(values: list[float]) -> float:
+    """Return the mean."""
+    return sum(values) / len(values)
+
+
+def main() -> int:
+    """Print what happened; return 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=120.0, help="the overload lasts")
+    parser.add_argument("--times", type=float, default=2.0, help="the peak")
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS))
+    parser.add_argument("--store", type=Path, default=STARTER_MODELS)
+    arguments = parser.parse_args()
+    names = arguments.only or [name for name in CONTENDERS if name.startswith("holofoil")]
+    reached = [uvloop.run(overload(name, arguments)) for name in names]
+    return int(not all(reached))
+
+
+async def overload(name: str, arguments: argparse.Namespace) -> bool:
+    """Put a contender through it; return whether every goal was reached."""
+    async with CONTENDERS[name].running(arguments.store) as target:
+        return await put_through(name, target, arguments.seconds, arguments.times)
+
+
+async def put_through(name: str, target: Target, seconds: float, times: float) -> bool:
+    """Measure the peak, the easy load, the overload, the easy load again; print all of it."""
+    ask = target.asking("png")
+    await closed(ask, PEAK_CONCURRENCY, 2)
+    peak = (await closed(ask, PEAK_CONCURRENCY, max(5.0, seconds / 8))).rate
+    easy = await opened(ask, EASY * peak, max(5.0, seconds / 8))
+    memory = Memory(target.roots)
+    watching = asyncio.create_task(memory.watch())
+    during = asyncio.create_task(opened(ask, times * peak, seconds))
+    await asyncio.sleep(seconds)
+    # The easy load begins while the last of the overload is still waiting, as it would in life.
+    after = await opened(ask, EASY * peak, max(5.0, seconds / 8))
+    load = await during
+    watching.cancel()
+    print(f"\n{name}: peak {peak:.0f} images/s, asked {times:g} times that for {seconds:g} s")
+    tell("easy", easy)
+    tell("overload", load)
+    tell("easy again", after)
+    shown = [f"{memory.seen[len(memory.seen) * tenth // 10]:.0f}" for tenth in range(10)]
+    print(f"  MB, from tenth to tenth: {' '.join(shown)}; at last {memory.seen[-1]:.0f}")
+    goodput = load.rate / peak
+    rejection = percentile(load.rejected, 0.5)
+    recovery = until_normal(after, NORMAL * percentile(easy.answered, 0.5))
+    goals = [
+        (f"goodput to peak, {GOODPUT} or more", goodput, goodput >= GOODPUT),
+        (f"median ms of a rejection, under {REJECTION_MS:g}", rejection, rejection < REJECTION_MS),
+        (f"growth of memory, {GROWTH} at most", memory.growth, memory.growth <= GROWTH),
+        (f"seconds until p50 is normal, {RECOVERY_S:g} at most", recovery, recovery <= RECOVERY_S),
+        ("without an answer, 0", load.statuses[0], load.statuses[0] == 0),
+    ]
+    for words, value, reached in goals:
+        print(f"  {words:<45} {value:8.2f}  {'reached' if reached else 'MISSED'}")
+    return all(reached for _, _, reached in goals)
+
+
+def tell(name: str, load: Load) -> None:
+    """Print one load."""
+    statuses = ", ".join(
+        f"{count} x {status or 'nothing'}" for status, count in sorted(load.statuses.items())
+    )
+    p50, p99 = percentile(load.answered, 0.5), percentile(load.answered, 0.99)
+    print(f"  {name:<10} {load.rate:7.1f} images/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms; {statuses}")
+
+
+def until_normal(load: Load, normal_ms: float) -> float:
+    """Return the seconds after which the p50 of every window, by the moments of asking, was normal."""
+    windows: dict[int, list[Outcome]] = {}
+    for outcome in load.outcomes:
+        windows.setdefault(int(outcome.due / WINDOW), []).append(outcome)
+    slow = [
+        window
+        for window, outcomes in windows.items()
+        if not percentile([one for one in outcomes if one.status == 200], 0.5) <= normal_ms
+    ]
+    return WINDOW * (max(slow) + 1) if slow else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
