@@ -8,8 +8,8 @@ import pytest
 from serving.settings import STARTER_MODELS
 from tests.benchmarks.serving import faults, references
 from tests.benchmarks.serving.asked import SEEDS, Asked
-from tests.benchmarks.serving.clients import CLIENTS, RECOVERY, Tally, until_right
-from tests.benchmarks.serving.faults import DEADLINE, FAULTS
+from tests.benchmarks.serving.clients import CLIENTS, Tally, until_right
+from tests.benchmarks.serving.faults import FAULTS, RECOVERY
 from tests.benchmarks.serving.model_server import ModelServer, gateway
 
 SECONDS = 0.5  # that a fault lasts
@@ -38,8 +38,7 @@ def asked(server: ModelServer) -> Asked:
 
 @pytest.fixture(scope="module")
 def address(server: ModelServer, asked: Asked) -> Iterator[str]:
-    settings = {"HOLOFOIL_TFSERVING": server.target, "HOLOFOIL_DEADLINE": str(DEADLINE)}
-    with gateway(**settings) as (_, address):
+    with gateway(HOLOFOIL_TFSERVING=server.target) as (_, address):
         asyncio.run(until_right(address, asked))
         yield address
 
@@ -69,8 +68,7 @@ async def test_a_gateway_needs_no_disk_to_write_to(server, asked):
 
 
 async def test_a_wrong_card_would_be_found(server, address, asked):
-    swapped = Asked(asked.expected)
-    swapped.expected = references.References(asked.expected.cards[::-1], asked.expected.logits[::-1])
-    tally = await faults.endure("server slow", server, address, swapped, SECONDS)
+    swapped = Asked(references.References(asked.expected.cards[::-1], asked.expected.logits))
+    tally = await faults.endure("server slow", server, address, swapped, SECONDS, recovery=SECONDS)
     assert tally.right == 0
     assert tally.lost

@@ -24,10 +24,11 @@ class Request:
 
 
 class Asked:
-    """Requests whose right answers are known."""
+    """Requests whose right answers are known, by clients who wait so many seconds."""
 
-    def __init__(self, expected: References) -> None:
+    def __init__(self, expected: References, wait: int = 10) -> None:
         self.expected = expected
+        self.prefer = f"wait={wait}"
         self.files = [pictures.file(pictures.Image.fromarray(card)) for card in expected.cards]
         self.numbers = itertools.count()
 
@@ -41,7 +42,7 @@ class Asked:
         """One card as PNG."""
         body = json.dumps({"seed": seed}).encode()
         return Request(
-            post("/generate", body, "application/json", Accept="image/png"),
+            post("/generate", body, "application/json", Accept="image/png", Prefer=self.prefer),
             lambda answer: self.expected.shows(seed, answer.body),
         )
 
@@ -55,12 +56,12 @@ class Asked:
             shown = [self.expected.shows(first + place, file) for place, file in enumerate(files)]
             return shown == [True] * 4
 
-        return Request(post("/generate", body, "application/json"), right)
+        return Request(post("/generate", body, "application/json", Prefer=self.prefer), right)
 
     def score(self, seed: int) -> Request:
         """One score."""
         return Request(
-            upload(self.files[seed]),
+            upload(self.files[seed], self.prefer),
             lambda answer: self.expected.judges(seed, json.loads(answer.body)["data"][0]["logit"]),
         )
 
@@ -68,13 +69,13 @@ class Asked:
         """One score of a card whose file is 2 MB, for a chunk that nobody reads."""
         file = self.files[seed]
         padded = file[:-12] + pictures.chunk(b"paDd", bytes(2_000_000)) + file[-12:]
-        return Request(upload(padded), self.score(seed).right)
+        return Request(upload(padded, self.prefer), self.score(seed).right)
 
 
-def upload(file: bytes) -> bytes:
+def upload(file: bytes, prefer: str) -> bytes:
     """Write a request for the score of one file."""
     part = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="card.png"\r\n\r\n'.encode()
     )
     body = part + file + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return post("/score", body, f"multipart/form-data; boundary={BOUNDARY}")
+    return post("/score", body, f"multipart/form-data; boundary={BOUNDARY}", Prefer=prefer)

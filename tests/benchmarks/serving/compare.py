@@ -1,6 +1,6 @@
 """Holofoil beside others that serve the same models on this machine, asked by one client.
 
-    python -m tests.benchmarks.serving.compare [--seconds 8] [--rates 40 160] [--only NAME ...]
+    python -m tests.benchmarks.serving.compare [--seconds 8] [--rates 40 160] [--rounds 1] [--only NAME ...]
 
 Closed loops of 1, 8 and 64 requests for one card each; then open loops at fixed rates, whose latency counts
 from the moment a request was meant to be sent. `raw` is TF Serving's protocol without a gateway: arrays, no
@@ -64,10 +64,14 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=8.0, help="each load lasts")
     parser.add_argument("--rates", type=float, nargs="*", default=[40.0, 160.0], help="requests a second")
+    parser.add_argument("--rounds", type=int, default=1, help="the whole of it, medians at the end")
     parser.add_argument("--only", nargs="*", default=["raw", *CONTENDERS], choices=["raw", *CONTENDERS])
     parser.add_argument("--store", type=Path, default=STARTER_MODELS)
     arguments = parser.parse_args()
-    return verdict(uvloop.run(measure(arguments)))
+    rows = medians(uvloop.run(measure(arguments)))
+    if arguments.rounds > 1:
+        print("", f"Medians of {arguments.rounds} rounds", HEAD, *rows, sep="\n")
+    return verdict(rows)
 
 
 async def measure(arguments: argparse.Namespace) -> list[Row]:
@@ -77,7 +81,7 @@ async def measure(arguments: argparse.Namespace) -> list[Row]:
     print(await ceiling(arguments.seconds / 2))
     print(HEAD)
     rows: list[Row] = []
-    for name in arguments.only:
+    for name in arguments.only * arguments.rounds:
         try:
             if name == "raw":
                 found = await measure_raw(arguments.store, arguments.seconds)
@@ -179,6 +183,14 @@ async def row(
     )
     print(found, flush=True)
     return found
+
+
+def medians(rows: list[Row]) -> list[Row]:
+    """Return of each line the one whose rate is the median of its rounds."""
+    rounds: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        rounds.setdefault((row.name, row.format, row.asked), []).append(row)
+    return [sorted(alike, key=lambda row: row.rate)[len(alike) // 2] for alike in rounds.values()]
 
 
 def verdict(rows: list[Row]) -> int:

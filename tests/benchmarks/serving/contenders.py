@@ -110,8 +110,8 @@ def holofoil_request(seed: int, format: str) -> bytes:
 
 
 def holofoil_environment(store: Path, port: int) -> dict[str, str]:
-    """Set where it listens and what it serves."""
-    return {"HOLOFOIL_PORT": str(port), "HOLOFOIL_MODELS": str(store)}
+    """Set where it listens and what it serves; like all others here it writes no access log."""
+    return {"HOLOFOIL_PORT": str(port), "HOLOFOIL_MODELS": str(store), "HOLOFOIL_LOG_LEVEL": "warning"}
 
 
 def app_environment(store: Path, port: int) -> dict[str, str]:

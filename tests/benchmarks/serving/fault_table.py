@@ -15,7 +15,6 @@ from tests.benchmarks.serving import references
 from tests.benchmarks.serving.asked import SEEDS, Asked
 from tests.benchmarks.serving.clients import Tally, until_right
 from tests.benchmarks.serving.faults import (
-    DEADLINE,
     FAULTS,
     FROM_THE_START,
     ended_under_load,
@@ -59,7 +58,7 @@ async def all_faults(arguments: argparse.Namespace) -> list[Tally]:
     try:
         await server.ready()
         asked = Asked(await references.ask(server.target, SEEDS))
-        with gateway(HOLOFOIL_TFSERVING=server.target, HOLOFOIL_DEADLINE=str(DEADLINE)) as (_, address):
+        with gateway(HOLOFOIL_TFSERVING=server.target) as (_, address):
             await until_right(address, asked)
             for fault in arguments.only:
                 tell(await endure(fault, server, address, asked, arguments.seconds))

@@ -17,8 +17,10 @@ from tests.benchmarks.serving.connection import NoAnswer, get, post
 from tests.benchmarks.serving.load import Pool
 from tests.benchmarks.serving.model_server import ModelServer, gateway
 
-DEADLINE = 1.0  # seconds, of the gateway, so that a hung server is noticed in a test's time
+IMPATIENT = 1  # seconds that clients wait for a server that hangs
 DELAY = 0.2  # seconds by which the slow server is late
+RECOVERY = 20.0  # seconds within which all must be well again
+DRAIN = 0.5  # seconds for which a gateway that was told to end goes on
 
 
 @dataclass
@@ -54,7 +56,7 @@ async def restarted(stage: Stage) -> None:
 async def hung(stage: Stage) -> None:
     """The model server stops in its tracks, connections open."""
     stage.server.send(signal.SIGSTOP)
-    await asyncio.sleep(max(stage.seconds, 2 * DEADLINE))
+    await asyncio.sleep(max(stage.seconds, 3 * IMPATIENT))
     stage.server.send(signal.SIGCONT)
 
 
@@ -115,30 +117,46 @@ async def leave_again_and_again(stage: Stage, data: bytes, read: int) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
         stage.clients.tally.gone += 1
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
 
 
-FAULTS: dict[str, tuple[Fault, set[int]]] = {
-    "server killed": (killed, {503, 504}),
-    "server restarted": (restarted, {503, 504}),
-    "server hung": (hung, {503, 504}),
-    "server slow": (slow, set()),
-    "server answers garbage": (garbage, {502, 503}),
-    "server answers NaN": (nan, {502, 503}),
-    "client gone in its upload": (gone_in_the_upload, set()),
-    "client gone before the answer": (gone_before_the_answer, set()),
-    "client gone in the answer": (gone_in_the_answer, set()),
+@dataclass(frozen=True)
+class Case:
+    """A fault, the statuses that are no lie about it, and the seconds that clients wait meanwhile."""
+
+    break_it: Fault
+    honest: frozenset[int] = frozenset()
+    wait: int = 10
+
+
+FAULTS = {
+    "server killed": Case(killed, frozenset({503, 504})),
+    "server restarted": Case(restarted, frozenset({503, 504})),
+    "server hung": Case(hung, frozenset({503, 504}), IMPATIENT),
+    "server slow": Case(slow),
+    "server answers garbage": Case(garbage, frozenset({502, 503})),
+    "server answers NaN": Case(nan, frozenset({502, 503})),
+    "client gone in its upload": Case(gone_in_the_upload),
+    "client gone before the answer": Case(gone_before_the_answer),
+    "client gone in the answer": Case(gone_in_the_answer),
 }
 
 
-async def endure(fault: str, server: ModelServer, address: str, asked: Asked, seconds: float) -> Tally:
-    """Have clients ask before, while and after a fault, and return what became of their requests."""
-    break_it, honest = FAULTS[fault]
-    clients = Clients(fault, address, asked, honest)
+async def endure(
+    fault: str,
+    server: ModelServer,
+    address: str,
+    asked: Asked,
+    seconds: float,
+    recovery: float = RECOVERY,
+) -> Tally:
+    """Have clients ask before, while and after a fault; return what became of their requests."""
+    case = FAULTS[fault]
+    clients = Clients(fault, address, Asked(asked.expected, case.wait), case.honest)
     async with working(clients):
         await asyncio.sleep(min(1.0, seconds / 2))
-        await break_it(Stage(server, clients, address, seconds))
-        await clients.well_again()
+        await case.break_it(Stage(server, clients, address, seconds))
+        await clients.well_again(recovery)
     return clients.tally
 
 
@@ -147,9 +165,9 @@ async def ended_under_load(asked: Asked, seconds: float, **settings: str) -> Tal
 
     As a load balancer does, the clients stop when /readyz no longer says yes.
     """
-    with gateway(**settings) as (process, address):
+    with gateway(HOLOFOIL_DRAIN_DELAY=str(DRAIN), **settings) as (process, address):
         await until_right(address, asked)
-        clients = Clients("SIGTERM under load", address, asked, {503})
+        clients = Clients("SIGTERM under load", address, asked, frozenset({503}))
         async with working(clients):
             await asyncio.sleep(seconds)
             process.terminate()
@@ -185,7 +203,7 @@ async def without_a_disk(asked: Asked, seconds: float, limits: str = "", **setti
     with gateway(limits, **settings) as (process, address):
         await until_right(address, asked)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, NO_BYTE)
-        clients = Clients("disk full", address, asked, set())
+        clients = Clients("disk full", address, asked)
         async with working(clients):
             until = time.monotonic() + seconds
             for seed in itertools.cycle(range(SEEDS)):

@@ -34,7 +34,7 @@ class References:
 
     def judges(self, seed: int, logit: float) -> bool:
         """Whether a logit is that of this seed's card."""
-        return abs(logit - self.logits[seed]) <= LOGIT_STEP * max(1.0, abs(self.logits[seed]))
+        return bool(abs(logit - self.logits[seed]) <= LOGIT_STEP * max(1.0, abs(self.logits[seed])))
 
 
 async def ask(target: str, count: int) -> References:
