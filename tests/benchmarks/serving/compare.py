@@ -21,9 +21,10 @@ from serving.contract import MAX_ROWS
 from serving.settings import STARTER_MODELS
 from tests.benchmarks.serving import contenders, processes, references
 from tests.benchmarks.serving.connection import get
-from tests.benchmarks.serving.contenders import CONTENDERS, FORMATS, Target
+from tests.benchmarks.serving.contenders import CONTENDERS, FORMATS, Target, WrongCard
 from tests.benchmarks.serving.environments import CannotInstall
 from tests.benchmarks.serving.load import Ask, Load, Pool, closed, opened, percentile
+from tests.benchmarks.serving.processes import CannotStart
 from tests.benchmarks.serving.raw import Raw
 
 CONCURRENCY = (1, 8, 64)
@@ -32,7 +33,7 @@ RAW, ONE_BY_ONE = "raw, full buckets", "raw, one a call"
 
 HEAD = (
     f"{'':<20} {'format':<6} {'asked':>8} {'images/s':>9} {'p50 ms':>8} "
-    f"{'p99 ms':>8} {'CPU s/1000':>11} {'MB':>6}  lost"
+    f"{'p99 ms':>8} {'CPU s/1000':>11} {'MB':>6}  failed"
 )
 
 
@@ -48,12 +49,12 @@ class Row:
     p99: float
     cpu: float  # seconds for 1,000 images
     memory: float  # MB
-    lost: int
+    failed: str  # how many had another status than 200, or none
 
     def __str__(self) -> str:
         return (
             f"{self.name:<20} {self.format:<6} {self.asked:>8} {self.rate:>9.1f} {self.p50:>8.1f} "
-            f"{self.p99:>8.1f} {self.cpu:>11.2f} {self.memory:>6.0f}  {self.lost or ''}"
+            f"{self.p99:>8.1f} {self.cpu:>11.2f} {self.memory:>6.0f}  {self.failed}"
         )
 
 
@@ -90,8 +91,8 @@ async def measure(arguments: argparse.Namespace) -> list[Row]:
                     await target.check(expected)
                     found = await measure_target(name, target, arguments.seconds, arguments.rates)
             rows += found
-        except CannotInstall as error:
-            print(f"{name:<20} cannot be installed here: {error}")
+        except (CannotInstall, CannotStart, WrongCard) as error:
+            print(f"{name:<20} {error}")
     return rows
 
 
@@ -179,7 +180,7 @@ async def row(
         percentile(load.answered, 0.99),
         1000 * (after.cpu - before.cpu) / max(1, load.images),
         after.memory,
-        len(load.outcomes) - len(load.answered),
+        load.failures,
     )
     print(found, flush=True)
     return found

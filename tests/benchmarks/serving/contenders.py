@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +84,15 @@ class Contender:
 
 
 async def until_answering(target: Target, process: psutil.Popen, seconds: float = 120.0) -> None:
-    """Ask until a card comes. Raises TimeoutError, RuntimeError."""
-    async with asyncio.timeout(seconds):
-        while True:
-            with contextlib.suppress(NoAnswer):
+    """Ask until a card comes. Raises processes.CannotStart."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(NoAnswer, TimeoutError):
+            async with asyncio.timeout(seconds):
                 if await target.asking("png")(0) == 200:
                     return
-            if process.poll() is not None:
-                raise RuntimeError(f"the server ended with {process.poll()}")
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
+    raise processes.CannotStart(f"draws no card; exit code {process.poll()}")
 
 
 @contextlib.asynccontextmanager
@@ -115,8 +116,16 @@ def holofoil_environment(store: Path, port: int) -> dict[str, str]:
 
 
 def app_environment(store: Path, port: int) -> dict[str, str]:
-    """Set what the applications in apps/ read."""
-    return {"STORE": str(store), "PORT": str(port), "PYTHONPATH": str(environments.APPS)}
+    """Set what the applications in apps/ and their frameworks read; nobody's usage is reported."""
+    return {
+        "STORE": str(store),
+        "PORT": str(port),
+        "PYTHONPATH": str(environments.APPS),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # 15, its default, would put it behind the client
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # the default gives up on a busy machine
+    }
 
 
 def query(seed: int, format: str) -> bytes:

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[3] / ".contenders"
 
 
 class CannotInstall(Exception):
-    """pip could not make an environment; the message is its last line."""
+    """pip could not make an environment; the message ends with its last line."""
 
 
 def python_of(name: str) -> Path:
@@ -35,6 +35,6 @@ def python_of(name: str) -> Path:
         ]
         installed = subprocess.run(pip, capture_output=True, text=True)
         if installed.returncode:
-            raise CannotInstall(installed.stderr.strip().splitlines()[-1])
+            raise CannotInstall(f"cannot be installed here: {installed.stderr.strip().splitlines()[-1]}")
         done.write_text(wanted)
     return python

@@ -47,6 +47,12 @@ class Load:
         return Counter(outcome.status for outcome in self.outcomes)
 
     @property
+    def failures(self) -> str:
+        """All that was not answered, in words."""
+        statuses = sorted(self.statuses.items())
+        return ", ".join(f"{count} x {status or 'nothing'}" for status, count in statuses if status != 200)
+
+    @property
     def images(self) -> int:
         return len(self.answered) * self.images_per_answer
 

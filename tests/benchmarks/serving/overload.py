@@ -110,11 +110,8 @@ async def put_through(name: str, target: Target, seconds: float, times: float) -
 
 def tell(name: str, load: Load) -> None:
     """Print one load."""
-    statuses = ", ".join(
-        f"{count} x {status or 'nothing'}" for status, count in sorted(load.statuses.items())
-    )
     p50, p99 = percentile(load.answered, 0.5), percentile(load.answered, 0.99)
-    print(f"  {name:<10} {load.rate:7.1f} images/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms; {statuses}")
+    print(f"  {name:<10} {load.rate:7.1f} images/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms; {load.failures}")
 
 
 def until_normal(load: Load, normal_ms: float) -> float:

@@ -17,6 +17,10 @@ import psutil
 ROOT = Path(__file__).parents[3]
 
 
+class CannotStart(Exception):
+    """A server ended, or took too long, before it answered."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a tree of processes has used."""
@@ -97,14 +101,14 @@ def free_port() -> int:
 
 
 async def until_open(port: int, process: psutil.Popen, seconds: float = 180.0) -> None:
-    """Wait until somebody accepts connections there. Raises RuntimeError if the process ends before."""
+    """Wait until somebody accepts connections there. Raises CannotStart."""
     until = time.monotonic() + seconds
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"no server on port {port}; it ended with {process.poll()}") from None
+                raise CannotStart(f"does not listen; exit code {process.poll()}") from None
             await asyncio.sleep(0.05)
         else:
             writer.close()
