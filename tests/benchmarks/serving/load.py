@@ -13,7 +13,7 @@ from tests.benchmarks.serving.connection import Answer, Connection, NoAnswer
 Ask = Callable[[int], Awaitable[int]]
 """Asks for the picture, or the pictures, that a seed stands for, and returns the status; raises NoAnswer."""
 
-GIVE_UP = 10.0  # seconds after which a client believes in no answer
+GIVE_UP = 15.0  # seconds after which a client believes in no answer; longer than Holofoil's own deadline
 
 
 @dataclass

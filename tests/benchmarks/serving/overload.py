@@ -81,8 +81,10 @@ async def put_through(name: str, target: Target, seconds: float, times: float) -
     easy = await opened(ask, EASY * peak, max(5.0, seconds / 8))
     memory = Memory(target.roots)
     watching = asyncio.create_task(memory.watch())
+    before = processes.cost(*target.roots)
     during = asyncio.create_task(opened(ask, times * peak, seconds))
     await asyncio.sleep(seconds)
+    cores = (processes.cost(*target.roots).cpu - before.cpu) / seconds
     # The easy load begins while the last of the overload is still waiting, as it would in life.
     after = await opened(ask, EASY * peak, max(5.0, seconds / 8))
     load = await during
@@ -92,6 +94,7 @@ async def put_through(name: str, target: Target, seconds: float, times: float) -
     tell("overload", load)
     tell("easy again", after)
     shown = [f"{memory.seen[len(memory.seen) * tenth // 10]:.0f}" for tenth in range(10)]
+    print(f"  the servers had {cores:.2f} cores meanwhile")
     print(f"  MB, from tenth to tenth: {' '.join(shown)}; at last {memory.seen[-1]:.0f}")
     goodput = load.rate / peak
     rejection = percentile(load.rejected, 0.5)
