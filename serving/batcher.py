@@ -175,12 +175,15 @@ class Batcher:
             ticket.hold(0)
 
     def _check(self, lane: Lane[Any], rows: int, seconds: float) -> None:
-        """Raise Overloaded if rows would find no room, or wait longer than some seconds."""
+        """Raise Overloaded if rows find no room or wait too long, DeadlineExceeded if no time is left."""
         if self._end is not None:
             raise self._end
         reason: Reason | None = None
         if lane.waiting + rows > self._max_rows:
             reason = "full"
+        elif seconds <= 0:
+            self._observer.rejected(lane.model, rows, "late")
+            raise DeadlineExceeded(TOO_LATE)
         elif lane.ahead and self._wait(lane, rows) > seconds:  # with nobody ahead, trying is how one learns
             reason = "late"
         if reason:

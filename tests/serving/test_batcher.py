@@ -244,6 +244,7 @@ def test_every_row_is_answered_once_to_its_owner_or_its_owner_was_told_or_left(r
             assert request.ended - request.sent == pytest.approx(request.patience)
         if request.outcome == "refused":
             assert request.ended == request.sent
+            assert request.patience > 0
     for call in models.calls:
         for number in call.numbers:
             assert asked[number].model == call.model

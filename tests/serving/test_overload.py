@@ -74,6 +74,7 @@ def test_a_full_queue_refuses_at_once_and_without_reading_a_body():
         is_problem(refused, 503, "overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 36
         scoring = threads.submit(client.post, "/score", files=CARD)
+        soon(lambda: sum(answer.done() for answer in admitted) == 4)  # those refused
         backend.gate.set()
         assert sorted(answer.result().status_code for answer in admitted) == [200] * 3 + [503] * 4
         assert scoring.result().status_code == 200
@@ -97,9 +98,11 @@ def test_a_full_queue_for_scores_reads_no_upload():
                 b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
                 b"Content-Length: 1000000\r\n\r\n"
             )
-            answer = line.recv(4096)  # before a byte of the body was sent
+            line.settimeout(20)
+            answer = line.makefile("rb").read()  # all of it, before a byte of the body was sent
         assert answer.startswith(b"HTTP/1.1 503")
         assert b"/problems/overloaded" in answer
+        soon(lambda: sum(answer.done() for answer in waiting) == 4)  # those refused
         backend.gate.set()
         assert sorted(answer.result().status_code for answer in waiting) == [200] * 3 + [503] * 4
 
