@@ -226,7 +226,7 @@ def note_depth(image: ImageFile.ImageFile) -> None:
 
 
 def upright_rgb(image: Image.Image) -> Picture:
-    """Turn a loaded image that was opened here the right way up, onto white, into 8-bit sRGB."""
+    """Turn a loaded image the right way up, onto white, into 8-bit sRGB."""
     picture, applied = upright(image)
     card = np.asarray(picture)
     return Picture(card, format_of(image), card.shape[:2], tuple(applied))
@@ -239,7 +239,7 @@ def upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     if (turn := TURNS.get(orientation(image))) is not None:
         picture = picture.transpose(turn)
         applied.append("exif_orientation")
-    if image.info[DEEP]:
+    if image.info.get(DEEP, image.mode.startswith("I")):  # not noted where others opened it
         picture = in_8_bits(picture)
         applied.append("16_bit_to_8")
     if picture.has_transparency_data:

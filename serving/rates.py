@@ -14,6 +14,9 @@ SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 MOST = 65_536
 """Keys and addresses that are counted in memory; of more, the one that was quiet longest is forgotten."""
 
+HAIR = 1e-6
+"""Seconds that rounding may take from a wait, which must not end too early."""
+
 STORE_TIMEOUT = 0.25
 """Seconds that Redis may take for an answer before the gateway counts by itself."""
 
@@ -144,7 +147,7 @@ def wait(counts: Counts, rate: Rate, cards: int) -> int:
         before = counts.current_left - rate.seconds
     # floor(weight * (left - t) / seconds) <= spare
     after = left - (spare + 1) * rate.seconds / weight if weight else 0.0
-    return math.floor(before + max(after, 0.0)) + 1
+    return math.floor(before + max(after, 0.0) + HAIR) + 1
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def test_a_card_of_any_size_is_scored_as_training_would_have_seen_it(gateway, ne
     seen = fit(decode(path.read_bytes()).card, 56, 40)
     expected = float(networks.discriminator(to_unit(seen[None]), training=False)[0])
     assert answer["logit"] == pytest.approx(expected, abs=1e-4)
-    assert answer["applied"] == ["resize"]
+    assert answer["applied"] == ["decoded_smaller", "resize"]
 
 
 def test_the_gateway_is_ready_and_knows_the_models(gateway, tiny_run):

@@ -75,6 +75,15 @@ def test_a_client_that_waits_as_told_is_let_in_and_not_a_second_sooner(asked):
             assert take(memory, cards)
 
 
+def test_rounding_takes_nothing_from_a_wait():
+    clock = Clock()
+    memory = Memory(clock=clock)
+    clock.now = 1.1890621968551383
+    assert take(memory, 5)
+    clock.now += wait(memory.counts("a", 60), TWENTY, 16)
+    assert take(memory, 16)
+
+
 def test_a_quiet_minute_gives_everything_back():
     clock = Clock()
     memory = Memory(clock=clock)
