@@ -70,6 +70,7 @@ def create_app(
             backend or open_backend(chosen),
             deadline=chosen.deadline,
             max_rows=chosen.max_rows,
+            max_wait=chosen.max_wait,
             slots=chosen.slots if chosen.tfserving else 1,
             observer=batch_metrics,
             on_failure=life.fail,

@@ -68,6 +68,7 @@ class Batcher:
         *,
         deadline: float,
         max_rows: int = 1024,
+        max_wait: float = math.inf,
         slots: int = 1,
         observer: Observer | None = None,
         on_failure: Callable[[], None] | None = None,
@@ -78,6 +79,7 @@ class Batcher:
             models: What the calls go to.
             deadline: Seconds that a request may wait which brings no deadline of its own.
             max_rows: Most rows that may wait in a lane.
+            max_wait: Seconds that those ahead may be expected to take, whatever deadline a request has.
             slots: Calls under way at the same time.
             observer: Hears what happens.
             on_failure: Called once if the batcher itself fails; the process should end then.
@@ -85,6 +87,7 @@ class Batcher:
         self._models = models
         self._deadline = deadline
         self._max_rows = max_rows
+        self._max_wait = max_wait
         self._slots = slots
         self._observer = observer or Observer()
         self._on_failure = on_failure
@@ -184,8 +187,8 @@ class Batcher:
         elif seconds <= 0:
             self._observer.rejected(lane.model, rows, "late")
             raise DeadlineExceeded(TOO_LATE)
-        elif lane.ahead and self._wait(lane, rows) > seconds:  # with nobody ahead, trying is how one learns
-            reason = "late"
+        elif lane.ahead and (self._wait(lane, rows) > seconds or self._wait(lane, 0) > self._max_wait):
+            reason = "late"  # with nobody ahead, trying is how one learns
         if reason:
             self._observer.rejected(lane.model, rows, reason)
             raise Overloaded(BUSY, self._wait(lane, 0))

@@ -390,6 +390,21 @@ def test_who_would_wait_past_the_deadline_is_refused_and_with_nobody_ahead_all_m
     run(story, Models(cost=(1.0, 1.0)))
 
 
+def test_nobody_is_let_in_behind_more_than_may_wait_whatever_the_deadline():
+    async def story(batcher, models):
+        now = asyncio.get_running_loop().time
+        await batcher.generate(noise_of([1]))  # 1 s a call, and a row
+        with batcher.drawing(100):  # nobody is ahead: many cards of one request are no queue
+            with pytest.raises(Overloaded), batcher.drawing(1, now() + 1000):
+                pass
+            with batcher.judging(1):
+                pass
+        with batcher.drawing(1), batcher.drawing(1, now() + 1000):
+            pass
+
+    run(story, Models(cost=(1.0, 1.0)), deadline=1000.0, max_wait=20.0)
+
+
 def test_labels_whose_names_are_gone_when_their_turn_comes_are_not_drawn():
     async def story(batcher, models):
         labels = np.zeros(1, np.int32)
