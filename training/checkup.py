@@ -57,7 +57,7 @@ class Checkup:
         """Below which distance a copy is suspected; 0 where too few cards are held out to tell."""
         if len(held_out) >= FEWEST_HELD_OUT:
             distances = nearest(thumbnails(held_out), self.known)[1]
-            self.usual = float(np.quantile(distances, COPY))
+            self.usual = usual(distances, self.known)
 
     def __call__(self, fakes: Cards) -> dict[str, float]:
         """Measure fakes uint8 (n, height, width, 3), 60 or more.
@@ -82,6 +82,17 @@ class Checkup:
         return measured | {
             f"leak_{name}": ratio for name, ratio in beside(traces(fakes), self.traces).items()
         }
+
+
+def usual(held_out: NDArray[np.float64], known: Floats) -> float:
+    """Return the distance below which a copy is suspected, given the held-out cards' nearest distances.
+
+    0, by which nothing is suspected, if held-out cards lie as far from training cards as half of those do
+    from each other: then they are of another kind, and say nothing of what is usual.
+    """
+    between = nearest(known[:UNKNOWN], known, 2)[1][:, 1]  # the nearest is the card itself
+    near = float(np.quantile(held_out, COPY))
+    return near if near < np.median(between) else 0.0
 
 
 def spread(cards: Cards) -> Floats:

@@ -38,6 +38,10 @@ def test_training_cards_given_back_a_little_blurred_are_copies(cards, checkup):
     assert checkup(blurred.astype(np.uint8))["copy_rate"] > MANY_COPIES
 
 
+def test_held_out_cards_of_another_kind_say_nothing_of_copies(cards):
+    assert "copy_rate" not in Checkup(cards[:100], 255 - cards[100:140])(cards[140:])
+
+
 def test_one_card_again_and_again_has_no_variety(cards, checkup):
     noise = np.random.default_rng(0).integers(-4, 5, (60, 56, 40, 3))
     same = np.clip(cards[150].astype(int) + noise, 0, 255).astype(np.uint8)

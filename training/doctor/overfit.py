@@ -8,6 +8,8 @@ LOOKS = 3
 """Looks at r_v that are averaged: its error with 100 held-out cards is about 0.05."""
 OVERFIT, HOPELESS = 0.6, 0.9
 """Of r_v (Karras 2020): 0 is none, 0.5 the controller's target, at 1 held-out cards score as fakes."""
+FOREIGN = -0.5
+"""Of r_v, where held-out cards score far above training cards; by chance its mean falls to -0.1."""
 PINNED = 0.79
 PINNED_LOOKS = 50
 """Looks at 2,000 images each for which the controller has been at its upper end."""
@@ -38,6 +40,23 @@ def overfit(heard: History) -> Finding | None:
         "Too few cards, or too many steps on them, for so large a discriminator.",
         "Augment more (--augment adaptive), collect more cards, stop earlier, choose a smaller preset, or "
         "start from trained weights (--from).",
+        heard.where,
+    )
+
+
+def foreign(heard: History) -> Finding | None:
+    """D5: held-out cards are no sample of the training cards. Signals: r_v."""
+    looks = heard.recent("r_v", 0, LOOKS)
+    if not looks or mean(looks) > FOREIGN:
+        return None
+    return Finding(
+        "D5",
+        "held-out cards are others",
+        Severity.WARNING,
+        "Held-out cards score far above the cards that the discriminator was taught to call real.",
+        f"r_v {mean(looks):.2f} over the last {LOOKS} looks, where cards of one kind have 0 or more",
+        "They are no sample of the same cards, and nothing can be told of overfitting by them.",
+        "Look at the prepared cards: the hold-out is to be drawn from all of them by chance.",
         heard.where,
     )
 

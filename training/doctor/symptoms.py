@@ -20,6 +20,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     balance.domination,
     balance.too_weak,
     overfit.overfit,
+    overfit.foreign,
     overfit.pinned,
     overfit.too_sure,
     pictures.collapse,
