@@ -199,7 +199,7 @@ def test_prometheus_asks_where_the_services_answer() -> None:
     assert config["rule_files"] == ["alerts.yml"]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     port = SERVICES["gateway"]["environment"]["HOLOFOIL_METRICS"].partition(":")[2]
-    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{port}"]}]
+    assert jobs["gateway"]["dns_sd_configs"] == [{"names": ["gateway"], "type": "A", "port": int(port)}]
     assert jobs["tfserving"]["metrics_path"] in (DOCKER / "tfserving/monitoring.pbtxt").read_text()
     assert jobs["tfserving"]["static_configs"] == [{"targets": ["tfserving:8501"]}]
     rules = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
