@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi import FastAPI
 
+from serving.__main__ import configure
 from serving.batch_metrics import BatchMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
@@ -31,6 +33,10 @@ COMPOSE_ITSELF = {
     "HOLOFOIL_TENSORFLOW",
     "HOLOFOIL_TFSERVING_IMAGE",
 }
+
+
+TO_CLOSE = 5.0
+"""Seconds that the gateway may need to close its backend, its stores and its traces."""
 
 
 def with_defaults(text: str) -> str:
@@ -156,6 +162,14 @@ def test_every_variable_is_a_setting_or_is_for_compose() -> None:
 def test_every_setting_reaches_the_gateway() -> None:
     wanted = {setting(name) for name in Settings.model_fields} - {"HOLOFOIL_MODELS"}
     assert set(SERVICES["gateway"]["environment"]) == wanted
+
+
+def test_docker_kills_no_gateway_that_still_drains() -> None:
+    settings = Settings()
+    finishing = configure(FastAPI(), settings).timeout_graceful_shutdown
+    assert finishing
+    grace = float(SERVICES["gateway"]["stop_grace_period"].removesuffix("s"))
+    assert grace >= settings.drain_delay + finishing + TO_CLOSE
 
 
 def test_the_gateway_asks_tensorflow_serving_where_it_listens() -> None:
