@@ -38,7 +38,7 @@ fuzz: .venv/.dev ## ten thousand mutated requests to a gateway; FUZZ and FUZZ_SE
 	FUZZ=$(or $(FUZZ),10000) FUZZ_SEED=$(or $(FUZZ_SEED),0) .venv/bin/pytest -s tests/serving/test_fuzz.py
 
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
-	.venv/bin/python tests/deploy/up.py
+	.venv/bin/python -m tests.deploy.up
 
 bench-posted: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
 	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)

