@@ -113,12 +113,12 @@ def create_app(
     app.mount("/page", StaticFiles(directory=PAGE))
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_middleware(LastAnswers, life=life)
     app.add_middleware(Patience, seconds=chosen.deadline)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     if chosen.origins:
         app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)
+    app.add_middleware(LastAnswers, life=life)
     app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
     return app
 
