@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from serving.contract import MAX_ROWS
 from serving.rates import Rate
 
+PREFIX = "HOLOFOIL_"
 MEBIBYTE = 1024 * 1024
 MAX_PORT = 65535
 HERE = "here"
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     """One gateway's settings; each field is the environment variable HOLOFOIL_<FIELD>, empty as if unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HOLOFOIL_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,

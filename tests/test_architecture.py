@@ -53,6 +53,16 @@ def test_importing_the_gateway_imports_no_tensorflow():
     assert not roots_after(imports) & HEAVY
 
 
+def test_a_command_waits_for_no_server_and_a_key_for_nothing():
+    server = {"fastapi", "grpc", "starlette", "uvicorn", "prometheus_client", "opentelemetry"}
+    run = "import serving.__main__ as gateway\ngateway.main(sys.argv[1:])"
+    key = roots_after("import sys\n" + run, "key", "alice")
+    assert not key & (server | {"httpx", "numpy", "PIL", "pydantic"})
+    ready = roots_after("import sys\n" + run, "ready", "--url", "http://127.0.0.1:9", "--timeout", "0.1")
+    assert "httpx" in ready
+    assert not ready & server
+
+
 def test_every_room_of_serving_is_closed_to_training_but_for_the_cards_and_what_they_need():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (closed,) = (

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.__main__ import Server, configure
 from serving.app import create_app
+from serving.server import Server, configure
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live_app

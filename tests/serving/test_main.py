@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from serving.__main__ import misspelt
 from serving.keys import Keyring
+from serving.server import misspelt
 from serving.settings import Settings
 
 # Nobody listens there, and the gRPC backend never imports TensorFlow: a quick start.
@@ -153,7 +153,7 @@ def test_a_slip_of_the_pen_is_noticed_and_other_variables_are_not():
 
 def test_the_gateway_for_tf_serving_never_imports_tensorflow():
     code = (
-        "import sys, serving.__main__ as m; from serving.app import create_app, open_backend; "
+        "import sys, serving.server; from serving.app import create_app, open_backend; "
         "from serving.settings import Settings; create_app(Settings()); open_backend(Settings()); "
         "sys.exit('tensorflow' in sys.modules)"
     )
