@@ -26,6 +26,7 @@ from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.life import LastAnswers, Life
 from serving.limits import BodyGuard
+from serving.linger import Linger
 from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
 from serving.openapi import Holofoil
@@ -119,7 +120,8 @@ def create_app(
         app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)
     app.add_middleware(LastAnswers, life=life)
-    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
+    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
+    app.add_middleware(Linger)  # added last, it is outermost
     return app
 
 
