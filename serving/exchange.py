@@ -50,7 +50,7 @@ class Witness(Protocol):
 
 
 class Watch:
-    """Pure ASGI, around all that answers: measures requests, tells witnesses, puts Server-Timing on answers."""
+    """Pure ASGI, around all that answers: measures a request, tells the witnesses, adds Server-Timing."""
 
     def __init__(self, app: ASGIApp, witnesses: Sequence[Witness], tracer: Tracer | None = None) -> None:
         self.app = app
