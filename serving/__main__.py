@@ -1,202 +1,36 @@
-"""Starts uvicorn as it must be started, and says where to look; or runs a command instead."""
+"""The gateway's command line: serves, or runs a command, and imports no more than that needs."""
 
 import argparse
-import difflib
-import ipaddress
-import logging
-import os
-import signal
-import socket
 import sys
-import time
-import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from types import FrameType
+from collections.abc import Sequence
 
-import uvicorn
-from pydantic import ValidationError
-from starlette.types import ASGIApp
-
-from serving import keys, logs, shell
-from serving.app import create_app
-from serving.connection import within
-from serving.life import Life
-from serving.metrics import Metrics
-from serving.settings import Settings
-
-PREFIX = "HOLOFOIL_"
-BACKLOG = 2048
-
-logger = logging.getLogger(__name__)
+from serving import shell
 
 
-class Server(uvicorn.Server):
-    """A server that says where it listens once it accepts, and that it will end before it ends."""
+class Parser(argparse.ArgumentParser):
+    """Explains the settings too, which have no options: the environment is their one way."""
 
-    def __init__(self, config: uvicorn.Config, life: Life, drain_delay: float) -> None:
-        """Take the seconds between the first SIGTERM and the end of listening."""
-        super().__init__(config)
-        self.life = life
-        self.drain_delay = drain_delay
-        self.asked_to_end: float | None = None  # when
+    def format_help(self) -> str:
+        """Return the commands, then each setting."""
+        from serving.settings import PREFIX, Settings
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then print one line."""
-        await super().startup(sockets)
-        if self.started and sockets:
-            sys.stdout.write(f"Holofoil: {url(sockets[0])}\n")
-            sys.stdout.flush()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End at once, but after the first SIGTERM serve on until balancers have seen that it comes."""
-        if sig == signal.SIGTERM and self.asked_to_end is None:
-            self.asked_to_end = time.monotonic()
-            self.life.draining = True
-        else:
-            super().handle_exit(sig, frame)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Tell whether it is time to stop listening."""
-        due = self.asked_to_end is not None and time.monotonic() - self.asked_to_end >= self.drain_delay
-        return await super().on_tick(counter) or due or self.life.failed
+        lines = [
+            f"  {PREFIX}{name.upper()}: {field.description} Default: {field.default}"
+            for name, field in Settings.model_fields.items()
+        ]
+        return super().format_help() + "\n".join(["\nsettings, from the environment:", *lines, ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve, or run the command that is named; return the exit code."""
-    options = parser().parse_args(arguments)
-    return shell.run(options.command, options) if options.command else serve()
+    parser = Parser(prog="holofoil-gateway", description="Serve cards over HTTP, or ask a gateway that does.")
+    shell.add_commands(parser)
+    options = parser.parse_args(arguments)
+    if options.command:
+        return shell.run(options.command, options)
+    from serving.server import serve  # the whole gateway, for which no command should wait
 
-
-def serve() -> int:
-    """Serve until a signal comes.
-
-    Returns 2 for a wrong setting, 1 for an address that cannot be had and where the gateway itself failed.
-    """
-    warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        return fail(2, f"a setting is wrong. {in_words(error)}")
-    logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    for name in misspelt(os.environ):
-        logger.warning("%s is no setting; holofoil-gateway --help lists them", name)
-    if settings.keys_file is None and not loopback(settings.host):
-        logger.warning("%s is open to all who reach it: HOLOFOIL_KEYS_FILE is not set", settings.host)
-    try:
-        app = create_app(settings)
-    except keys.BadKeys as error:
-        return fail(2, f"HOLOFOIL_KEYS_FILE: {error}.")
-    except ImportError:
-        return fail(2, "HOLOFOIL_RATE_STORE needs the extra redis: pip install 'holofoil[redis]'.")
-    try:
-        listener = listen(settings)
-    except OSError as error:
-        return fail(
-            1,
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}. "
-            "Set HOLOFOIL_HOST or HOLOFOIL_PORT to another; port 0 picks a free one.",
-        )
-    try:
-        scrapes = serve_metrics(app.state.metrics, settings)
-    except OSError as error:
-        listener.close()
-        return fail(
-            1,
-            f"{settings.metrics} cannot be listened on for metrics: {error.strerror or error}. "
-            "Set HOLOFOIL_METRICS to another address.",
-        )
-    with scrapes:
-        try:
-            Server(configure(app, settings), app.state.life, settings.drain_delay).run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
-            return 128 + signal.SIGINT
-    return 1 if app.state.life.failed else 0
-
-
-def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """Return how uvicorn must be set for this gateway."""
-    return uvicorn.Config(
-        app,
-        http=within(settings.body_timeout, settings.answer_timeout),
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
-        # uvicorn's default believes what anybody on this machine says of an address.
-        proxy_headers=settings.trusted_proxies is not None,
-        forwarded_allow_ips=settings.trusted_proxies or "",
-        ws="none",
-        timeout_keep_alive=75,  # longer than the 60 s of common proxies, which else answer 502
-        timeout_graceful_shutdown=20,
-    )
-
-
-def parser() -> argparse.ArgumentParser:
-    """Explain the commands and the settings, which have no options: the environment is their one way."""
-    lines = [
-        f"  {PREFIX}{name.upper()}: {field.description} Default: {field.default}"
-        for name, field in Settings.model_fields.items()
-    ]
-    made = argparse.ArgumentParser(
-        prog="holofoil-gateway",
-        description="Serve cards over HTTP, or ask a gateway that does.",
-        epilog="\n".join(["settings, from the environment:", *lines]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    shell.add_commands(made)
-    return made
-
-
-def loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def fail(code: int, reason: str) -> int:
-    """Say in one line why the gateway cannot start."""
-    sys.stderr.write(f"Holofoil cannot start: {reason}\n")
-    return code
-
-
-def in_words(error: ValidationError) -> str:
-    """Name each wrong setting as the operator wrote it."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return " ".join(f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}." for fault in faults)
-
-
-def misspelt(environment: Mapping[str, str]) -> list[str]:
-    """Find HOLOFOIL_* variables that are nearly a setting and would otherwise be passed over in silence."""
-    known = [*shell.VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
-    return [
-        name
-        for name in sorted(environment)
-        if name.startswith(PREFIX)
-        and name not in known
-        and difflib.get_close_matches(name, known, cutoff=0.85)
-    ]
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Open the port before the application is made, so that a taken one is known at once."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-
-
-def serve_metrics(metrics: Metrics, settings: Settings) -> AbstractContextManager[object]:
-    """Answer Prometheus on a port of its own, where the settings name one, until the context ends."""
-    address = settings.metrics_address
-    return closing(metrics.serve(*address)) if address else nullcontext()
-
-
-def url(listener: socket.socket) -> str:
-    """Return the address to open in a browser on this machine."""
-    name: tuple[str, int] = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
-    return f"http://[{host}]:{name[1]}" if ":" in host else f"http://{host}:{name[1]}"
+    return serve()
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -25,6 +26,7 @@ from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.life import LastAnswers, Life
 from serving.limits import BodyGuard
+from serving.linger import Linger
 from serving.logs import PROBES, AccessLog
 from serving.metrics import Metrics
 from serving.openapi import Holofoil
@@ -75,12 +77,14 @@ def create_app(
             observer=batch_metrics,
             on_failure=life.fail,
         )
-        app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
+        pixels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="pixels")
+        app.state.gateway = Gateway(chosen, models, pixels)
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
+        pixels.shutdown(wait=False, cancel_futures=True)
         await models.close()
         await store.close()
         if provider:
@@ -110,13 +114,14 @@ def create_app(
     app.mount("/page", StaticFiles(directory=PAGE))
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_middleware(LastAnswers, life=life)
     app.add_middleware(Patience, seconds=chosen.deadline)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     if chosen.origins:
         app.add_middleware(Origins, allowed=names(chosen.origins))
     app.add_middleware(Envelope)
-    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)  # added last, it is outermost
+    app.add_middleware(LastAnswers, life=life)
+    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
+    app.add_middleware(Linger)  # added last, it is outermost
     return app
 
 

@@ -8,9 +8,11 @@ import secrets
 from asyncio import TimerHandle, Transport
 from collections import deque
 
+from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from serving.envelope import ALWAYS
+from serving.limits import has_body
 from serving.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal, answer
 
 MAX_HEAD = 32 * 1024
@@ -25,9 +27,13 @@ TOO_LARGE = Refusal(
     f"The request's line and headers may have {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
 )
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
+NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host header. Use an HTTP client.")
+NO_UPGRADE = Refusal(
+    MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
+)
 
 
-class HeadTooLarge(Exception):
+class BadHead(Exception):
     """Ends the parsing of a request; httptools turns it into an error of its own."""
 
 
@@ -48,10 +54,13 @@ class Connection(HttpToolsProtocol):
         self.in_body = False
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
+        self.last_word: Refusal | None = None  # comes after the answers that are due before it
         self.await_head()
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head, and see that it ends."""
+        if self.last_word is not None:
+            return
         if not self.in_body:
             self.head_size += len(data)
         super().data_received(data)
@@ -63,16 +72,30 @@ class Connection(HttpToolsProtocol):
             self.await_head()  # its first bytes have ended the wait that keep-alive is
 
     def on_headers_complete(self) -> None:
-        """Let a request in whose head is whole and no larger than it may be."""
+        """Let a request in whose head is whole and as it must be."""
         self.stop_waiting()
         self.head_size = 0
-        self.in_body = True
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
-            self.refusal = TOO_LARGE
-            raise HeadTooLarge
+        if refusal := self.fault():
+            self.refusal = refusal
+            raise BadHead
         super().on_headers_complete()
         self.unanswered.append(self.cycle)
+        self.in_body = True
+
+    def fault(self) -> Refusal | None:
+        """Find what is wrong with a head that could be parsed."""
+        assert self.parser
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
+            return TOO_LARGE
+        names = [name for name, _ in self.headers]
+        # RFC 9112, 3.2: a proxy could take another one for the host than we.
+        if names.count(b"host") != 1 and (b"host" in names or self.parser.get_http_version() == "1.1"):
+            return NO_HOST
+        # httptools takes no body for the request's own that announces another protocol behind it.
+        if self.parser.should_upgrade() and has_body(Headers(raw=self.headers)):
+            return NO_UPGRADE
+        return None
 
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
@@ -104,7 +127,20 @@ class Connection(HttpToolsProtocol):
         self.refuse(self.refusal)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem and hang up."""
+        """Answer with a problem and hang up, once the requests before have their answers."""
+        if self.in_body and len(self.unanswered) > 1:  # the one that broke off waits for its turn
+            self.unanswered.remove(self.cycle)
+            self.pipeline.popleft()
+            self.in_body = False
+        if self.unanswered and not self.in_body:
+            self.last_word = refusal
+        elif self.in_body and self.cycle.response_started:
+            self.transport.close()
+        else:
+            self.hang_up(refusal)
+
+    def hang_up(self, refusal: Refusal) -> None:
+        """Write a problem as the last answer."""
         request_id = secrets.token_hex(12)
         response = answer(refusal, request_id)
         last = {"X-Request-ID": request_id, "Cache-Control": "no-store", "Connection": "close"}
@@ -122,6 +158,8 @@ class Connection(HttpToolsProtocol):
         """Where the connection closes after an answer, give the client its time to read the end of it."""
         self.unanswered.popleft()
         super().on_response_complete()
+        if self.last_word and not self.unanswered and not self.transport.is_closing():
+            self.hang_up(self.last_word)
         if self.transport.is_closing():
             self.await_reader()
 

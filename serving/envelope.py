@@ -19,6 +19,7 @@ ALWAYS = {
         "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'; object-src 'none'"
     ),
+    "Accept-Ranges": "none",
 }
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -33,9 +34,11 @@ def request_id(headers: Headers) -> str:
 
 
 class Envelope:
-    """Pure ASGI, outermost: puts scope["state"]["request_id"] in and headers out; answers where code failed.
+    """Pure ASGI: puts scope["state"]["request_id"] in and headers out; answers where code failed.
 
     What stands in scope["state"]["headers"] when the answer begins is a header of it, whatever the answer is.
+    Range is taken out, as any server may do (RFC 9110, 14.2): Starlette would serve parts of the page's
+    files, and refuse others in text.
 
     Not a BaseHTTPMiddleware: those hide that the client has gone, and cost more than all else here.
     """
@@ -48,7 +51,10 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        name = request_id(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        if "range" in headers:
+            scope["headers"] = [field for field in scope["headers"] if field[0] != b"range"]
+        name = request_id(headers)
         scope.setdefault("state", {})["request_id"] = name
         about_request(name)
         started = False

@@ -50,7 +50,7 @@ class Witness(Protocol):
 
 
 class Watch:
-    """Pure ASGI, outermost: measures each request, tells the witnesses, and puts Server-Timing on answers."""
+    """Pure ASGI, around all that answers: measures a request, tells the witnesses, adds Server-Timing."""
 
     def __init__(self, app: ASGIApp, witnesses: Sequence[Witness], tracer: Tracer | None = None) -> None:
         self.app = app
@@ -89,6 +89,7 @@ class Watch:
             elif message["type"] == "http.response.body":
                 exchange.sent += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
+                exchange.seconds = time.perf_counter() - began
             await send(message)
 
         for witness in self.witnesses:
@@ -96,7 +97,8 @@ class Watch:
         try:
             await self.app(scope, receive_watched, send_watched)
         finally:
-            exchange.seconds = time.perf_counter() - began
+            if not complete:
+                exchange.seconds = time.perf_counter() - began
             exchange.route = route_of(scope)
             exchange.key = scope.get("state", {}).get("key_name")
             if gone:

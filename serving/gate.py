@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from serving.keys import Key, Keyring, Right
-from serving.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, Refusal
+from serving.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, Fault, Refusal, invalid
 from serving.rates import Holder, Rates
 
 UNKNOWN_ADDRESS = "unknown"
@@ -56,10 +56,18 @@ class Visit:
         return self.holder.kind == "key"
 
     async def take(self, cards: int) -> None:
-        """Count this request as so many cards in all; raise Refusal (429) where the rate has no room."""
+        """Count this request as so many cards in all.
+
+        Raises Refusal where the rate has no room now (429), and where it never has so much (422).
+        """
         more = cards - self.taken
         if more <= 0:
             return
+        rate = self.rates.rates.get(self.holder.kind)
+        if rate and cards > rate.cards:
+            allowed = f"{rate.cards} may be asked for in {rate.seconds} s"
+            detail = f"These are {cards} cards, and {allowed}. Ask for fewer."
+            raise invalid(Fault(pointer="", code="beyond_rate", detail=detail))
         standing = await self.rates.take(self.holder, more)
         if standing is None:
             return

@@ -1,10 +1,11 @@
 """What every route works with: the settings, the models, and threads for pixels."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
 from serving.batcher import Batcher
@@ -19,12 +20,15 @@ class Gateway:
 
     settings: Settings
     backend: Batcher
-    pixels: CapacityLimiter
+    pixels: Executor
     """Threads for decoding and encoding, as many as cores: more would only crowd out the event loop."""
 
     async def work(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run a function that takes its time on one of the threads for pixels."""
-        return await to_thread.run_sync(function, *arguments, limiter=self.pixels)
+        """Run a function that takes its time on one of the threads for pixels.
+
+        What a client that leaves has asked for is not begun; what runs keeps its thread until it is over.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self.pixels, function, *arguments)
 
 
 async def gateway_of(request: Request) -> Gateway:

@@ -26,9 +26,12 @@ HEADERS = {
         "Cache-Control": "Whether and how long this may be kept.",
         "Content-Disposition": "A name for the file.",
         "ETag": "Names this card; send it back in If-None-Match.",
-        "Preference-Applied": "handling=lenient, where Prefer asked for it.",
+        "Preference-Applied": "What Prefer asked for and got: wait in seconds, handling=lenient.",
+        "RateLimit": "Cards left, and in how many seconds there are more, where there is a rate.",
+        "RateLimit-Policy": "The rate: q cards in w seconds.",
         "Retry-After": "Seconds to wait before asking again.",
         "Vary": "The request's headers that the answer depends on.",
+        "WWW-Authenticate": "How to bring a key.",
         "X-Label": "The kind of the card, percent-encoded, where the models know kinds.",
         "X-Model-Version": "The version of the model that answered.",
         "X-Request-ID": "The request's own X-Request-ID, or one made for it; the gateway's log has it.",
@@ -36,11 +39,15 @@ HEADERS = {
     }.items()
 }
 
+RATES = ("RateLimit", "RateLimit-Policy")
+
 PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
     405: ("Allow",),
     406: ("Vary",),
     415: ("Accept-Post",),
-    429: ("Retry-After",),
+    429: ("Retry-After", *RATES),
     503: ("Retry-After",),
 }
 
@@ -100,6 +107,11 @@ def header(name: str, description: str) -> dict[str, Any]:
         "description": description,
         "schema": {"type": "string"},
     }
+
+
+WAIT = header(
+    "Prefer", "wait=5 is how many seconds you wait for the models, 30 at most; who waits in vain gets 504."
+)
 
 
 def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:

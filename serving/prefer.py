@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 
-TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-QUOTED = r'"(?:[^"\\]|\\.)*"'
-ENTRY = re.compile(rf"\s*({TOKEN})\s*(?:=\s*({TOKEN}|{QUOTED}))?\s*(?:;.*)?", re.DOTALL)
-ENTRIES = re.compile(rf"(?:{QUOTED}|[^,])+")
+# Every repetition is possessive: a header is read in one go, however it is written. A client chooses it, and
+# at 32 KiB a regex that tries again from each place would hold the event loop for a minute.
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+QUOTED = r'"(?:[^"\\]|\\.)*+"'
+ENTRY = re.compile(rf"({TOKEN})(?:\s*+=\s*+({TOKEN}|{QUOTED}))?+\s*+(?:;.*)?", re.DOTALL)
+ENTRIES = re.compile(r'(?:"(?:[^"\\]|\\.?)*+"?|[^,"])++', re.DOTALL)  # a quote that never ends takes all
 
 
 def preferences(headers: Sequence[str]) -> dict[str, str]:
@@ -17,7 +19,7 @@ def preferences(headers: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for entry in ENTRIES.findall(", ".join(headers)):
-        if match := ENTRY.fullmatch(entry):
+        if match := ENTRY.fullmatch(entry.strip()):
             name, value = match.groups(default="")
             found.setdefault(name.lower(), unquoted(value))
     return found

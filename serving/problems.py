@@ -88,7 +88,8 @@ FORBIDDEN_ORIGIN = Kind(
     "forbidden-origin",
     403,
     "This site may not call here",
-    "Only pages of sites that HOLOFOIL_ORIGINS names may call this gateway. Ask whoever runs it.",
+    "Only pages of sites that HOLOFOIL_ORIGINS names may call this gateway, with methods and headers that it "
+    "knows. Ask whoever runs it.",
 )
 NOT_FOUND = Kind(
     "not-found",

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serving.contract import MAX_ROWS
 from serving.rates import Rate
 
+PREFIX = "HOLOFOIL_"
 MEBIBYTE = 1024 * 1024
 MAX_PORT = 65535
 HERE = "here"
@@ -18,7 +19,7 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 def to_rate(given: object) -> object:
-    """Read 600/minute; a rate must have room for the largest request."""
+    """Read 600/minute; a rate must have room for the largest request but a morph's."""
     rate = Rate.parse(given) if isinstance(given, str) else given
     if isinstance(rate, Rate) and rate.cards < MAX_ROWS:
         raise ValueError(f"allow at least {MAX_ROWS} cards, which one request may ask for")
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     """One gateway's settings; each field is the environment variable HOLOFOIL_<FIELD>, empty as if unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HOLOFOIL_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     """Largest request body, in bytes."""
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)
     """Largest uploaded file, in bytes."""
-    max_bodies: int = Field(default=128 * MEBIBYTE, gt=0)
+    max_bodies: int = Field(default=128 * MEBIBYTE, gt=0, validate_default=True)
     """Bytes of all request bodies together that are held at once; beyond, clients are told to come again."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds a client may take to send the head of a request, and as many for its body."""
@@ -85,6 +86,14 @@ class Settings(BaseSettings):
     """Addresses or networks whose X-Forwarded-For is believed, with commas; unset means none."""
     origins: str | None = None
     """Sites whose pages may call this gateway, as https://site.example, with commas; unset means none."""
+
+    @field_validator("max_bodies")
+    @classmethod
+    def room_for_one(cls, max_bodies: int, info: ValidationInfo) -> int:
+        """Refuse less than the largest body takes: its client would be told to come again for ever."""
+        if max_bodies < info.data.get("max_body", 0):
+            raise ValueError("allow at least as many bytes as HOLOFOIL_MAX_BODY")
+        return max_bodies
 
     @field_validator("rate_store")
     @classmethod

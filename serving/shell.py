@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from serving import keys
-from serving.bodies import UnreadCard
-from serving.cards import Format
-from serving.noise import SEEDS
 
-if TYPE_CHECKING:  # they need httpx, which a gateway that only serves has not
+if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and all of it takes time
+    from serving.bodies import UnreadCard
+    from serving.cards import Format
     from serving.client import Holofoil, JudgedCard
     from serving.client.message import Call
 
@@ -28,7 +27,7 @@ VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
 
 PIPE = "-"
 MOVING = ("webp", "gif")
-FORMATS: dict[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+FORMATS: "dict[str, Format]" = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
 class Trouble(Exception):
@@ -51,7 +50,9 @@ class Command:
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Let a parser know every command; `command` is the one that was named, None for serving."""
     parser.set_defaults(command=None)
-    names = parser.add_subparsers(title="commands, without which it serves", metavar="COMMAND")
+    names = parser.add_subparsers(
+        title="commands, without which it serves", metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
     for name, command in COMMANDS.items():
         added = names.add_parser(name, help=command.help, description=command.help, epilog=CODES)
         command.options(added)
@@ -178,6 +179,7 @@ def generate(options: argparse.Namespace) -> None:
     with gateway(options) as client:
         from serving.client import calls
         from serving.client.card import file_name
+        from serving.noise import SEEDS
 
         if options.out == PIPE and options.n != 1:
             raise Trouble(USAGE, "Only one card fits into a pipe; give -o a folder.")
@@ -232,6 +234,7 @@ def score_options(parser: argparse.ArgumentParser) -> None:
 def score(options: argparse.Namespace) -> None:
     """Judge any number of files and print a line for each, in their order."""
     with gateway(options) as client:
+        from serving.bodies import UnreadCard
         from serving.client import calls
 
         pictures = [sys.stdin.buffer.read() if name == PIPE else name for name in options.files]
@@ -253,6 +256,8 @@ def score(options: argparse.Namespace) -> None:
 
 def in_columns(card: "JudgedCard | UnreadCard") -> str:
     """Write one judgement as a line."""
+    from serving.bodies import UnreadCard
+
     if isinstance(card, UnreadCard):
         return f"{'-':>10}  {'-':>11}  {'-':>7}  {card.filename}: {card.error.detail}"
     return f"{card.percentile:10.1f}  {card.probability:11.4f}  {card.logit:7.3f}  {card.filename}"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.fakes.tfserving import serve_models
@@ -50,6 +51,29 @@ def test_importing_the_gateway_imports_no_tensorflow():
     imports = "".join(f"import {'.'.join(file.with_suffix('').parts)}\n" for file in files)
     assert {"import serving.embedded", "import serving.routes.score"} <= set(imports.splitlines())
     assert not roots_after(imports) & HEAVY
+
+
+def test_a_command_waits_for_no_server_and_a_key_for_nothing():
+    server = {"fastapi", "grpc", "starlette", "uvicorn", "prometheus_client", "opentelemetry"}
+    run = "import serving.__main__ as gateway\ngateway.main(sys.argv[1:])"
+    key = roots_after("import sys\n" + run, "key", "alice")
+    assert not key & (server | {"httpx", "numpy", "PIL", "pydantic"})
+    ready = roots_after("import sys\n" + run, "ready", "--url", "http://127.0.0.1:9", "--timeout", "0.1")
+    assert "httpx" in ready
+    assert not ready & server
+
+
+def test_every_room_of_serving_is_closed_to_training_but_for_the_cards_and_what_they_need():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (closed,) = (
+        set(contract["forbidden_modules"]) for contract in contracts if "Training" in contract["name"]
+    )
+    rooms = {
+        f"serving.{path.stem}" for path in (ROOT / "serving").glob("[!_]*") if path.suffix in ("", ".py")
+    }
+    rooms -= {"serving.page", "serving.models"}  # no Python in them
+    assert rooms - closed == {"serving.bombs", "serving.cards", "serving.contract"}
+    assert {name for name in closed if name.startswith("serving.")} <= rooms
 
 
 def test_importing_the_contract_and_the_cards_imports_no_server():

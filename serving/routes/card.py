@@ -7,14 +7,14 @@ from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import TheGateway
-from serving.openapi import IMAGES, header, parameters, refusals, response_headers
+from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
 from serving.query import read_query
 
 KEPT = "max-age=86400"
 """A day: the card never changes, yet other models may be exported."""
 
-KNOWN = ("ETag", "Cache-Control", "X-Model-Version")
+KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)
 
 router = APIRouter()
 
@@ -35,7 +35,7 @@ router = APIRouter()
         **refusals(400, 401, 403, 422, 429, 500, 502, 503, 504),
     },
     openapi_extra={
-        "parameters": [*parameters(CardQuery), header("If-None-Match", "ETags of cards you have.")]
+        "parameters": [*parameters(CardQuery), header("If-None-Match", "ETags of cards you have."), WAIT]
     },
 )
 async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:

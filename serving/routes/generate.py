@@ -16,7 +16,7 @@ from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import Gateway, TheGateway
-from serving.openapi import IMAGES, file_content, json_body, refusals, response_headers
+from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.order import Order
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
@@ -36,7 +36,14 @@ router = APIRouter()
             "`Accept` decides.",
             "content": file_content([*IMAGES, archive.MEDIA_TYPE]),
             "headers": response_headers(
-                "Cache-Control", "Vary", "X-Model-Version", "X-Seed", "X-Label", "Content-Disposition"
+                "Cache-Control",
+                "Vary",
+                "X-Model-Version",
+                "X-Seed",
+                "X-Label",
+                "Content-Disposition",
+                "Preference-Applied",
+                *RATES,
             ),
         },
         **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
@@ -49,7 +56,8 @@ router = APIRouter()
             "Nine cards on one image": {"n": 9, "layout": "sheet", "output_format": "webp"},
         },
         required=False,
-    ),
+    )
+    | {"parameters": [WAIT]},
 )
 async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""

@@ -1,11 +1,12 @@
 """GET /models: what the models are, for whoever wants to give them noise or name a kind."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from serving.bodies import ModelCard, Models
 from serving.contract import MODELS
 from serving.gateway import TheGateway
-from serving.openapi import refusals, response_headers
+from serving.openapi import WAIT, refusals, response_headers
+from serving.patience import deadline_of
 
 router = APIRouter()
 
@@ -15,11 +16,15 @@ router = APIRouter()
     "/models",
     operation_id="models",
     summary="Describe the models",
-    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 502, 503, 504)},
+    responses={
+        200: {"headers": response_headers("Cache-Control", "Preference-Applied")},
+        **refusals(500, 502, 503, 504),
+    },
+    openapi_extra={"parameters": [WAIT]},
 )
-async def models(gateway: TheGateway) -> Models:
+async def models(request: Request, gateway: TheGateway) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""
-    info = await gateway.backend.info()
+    info = await gateway.backend.info(deadline=deadline_of(request))
     return Models(
         data=[
             ModelCard(

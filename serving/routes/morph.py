@@ -9,7 +9,7 @@ from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
 from serving.gate import MayGenerate
 from serving.gateway import TheGateway
-from serving.openapi import file_content, json_body, refusals, response_headers
+from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
 from serving.timings import stage
@@ -32,7 +32,13 @@ router = APIRouter()
             "description": "The frames as a moving picture, or as PNG files in a ZIP. `Accept` decides.",
             "content": file_content(FILES),
             "headers": response_headers(
-                "Cache-Control", "Vary", "X-Model-Version", "X-Label", "Content-Disposition"
+                "Cache-Control",
+                "Vary",
+                "X-Model-Version",
+                "X-Label",
+                "Content-Disposition",
+                "Preference-Applied",
+                *RATES,
             ),
         },
         **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
@@ -49,7 +55,8 @@ router = APIRouter()
             },
         },
         required=True,
-    ),
+    )
+    | {"parameters": [WAIT]},
 )
 async def morph(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""

@@ -18,7 +18,7 @@ from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gate import MayScore
 from serving.gateway import Gateway, TheGateway
-from serving.openapi import FILE, IMAGES, header, refusals, response_headers
+from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_headers
 from serving.patience import deadline_of
 from serving.prefer import preferences
 from serving.problems import Fault, Kind, Refusal, problem_of
@@ -45,11 +45,17 @@ router = APIRouter()
     summary="Judge cards",
     response_model=Judgement,
     responses={
-        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied")},
+        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)},
         **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
     },
     openapi_extra={
-        "parameters": [header("Prefer", "handling=lenient has each bad upload answered with its problem.")],
+        "parameters": [
+            header(
+                "Prefer",
+                "handling=lenient has each bad upload answered with its problem; wait=5 is how many seconds "
+                "you wait for the models, 30 at most.",
+            )
+        ],
         "requestBody": {
             "required": True,
             "content": {

@@ -77,6 +77,15 @@ def test_every_operation_and_every_answer_is_described():
                     assert example["value"]["status"] == int(status)
 
 
+def test_every_operation_that_asks_the_models_can_be_told_how_long_to_wait():
+    for path, method in OPERATIONS:
+        operation = DOCUMENT["paths"][path][method]
+        waits = [each for each in operation.get("parameters", []) if each["name"] == "Prefer"]
+        assert bool(waits) == ("504" in operation["responses"])
+        assert all("wait=" in each["description"] for each in waits)
+        assert bool(waits) == ("Preference-Applied" in operation["responses"]["200"]["headers"])
+
+
 @pytest.mark.parametrize("name", ["Drawing", "Judgement", "Models", "Readiness", "Health", "Explanation"])
 def test_the_example_of_an_answer_is_one(name):
     (example,) = DOCUMENT["components"]["schemas"][name]["examples"]

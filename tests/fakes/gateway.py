@@ -4,8 +4,8 @@ import asyncio
 import sys
 import warnings
 
-from serving.__main__ import Server, configure, listen
 from serving.app import create_app
+from serving.server import Server, configure, listen
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 

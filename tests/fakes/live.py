@@ -10,9 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from serving.__main__ import configure
 from serving.app import create_app
 from serving.backend import Backend
+from serving.server import configure
 from serving.settings import Settings
 
 

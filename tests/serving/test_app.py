@@ -166,6 +166,16 @@ def test_every_answer_says_how_long_it_is_and_whether_it_may_be_kept(client):
 
 
 @pytest.mark.parametrize(
+    "range", ["bytes=0-9", "bytes=0-9,20-29", "bytes=999999999-", "bytes=9-0", "pages=1"]
+)
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/generate?seed=1", "/openapi.json"])
+def test_nothing_is_served_in_parts(client, path, range):
+    answer = client.get(path, headers={"Range": range})
+    assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none")
+    assert len(answer.content) == int(answer.headers["content-length"]) > 10
+
+
+@pytest.mark.parametrize(
     ("given", "kept"),
     [("a-1.B_2", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("<b>", False)],
 )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ class Program:
             "HOLOFOIL_TFSERVING": "127.0.0.1:9",
             "HOLOFOIL_BODY_TIMEOUT": str(SECONDS),
             "HOLOFOIL_ANSWER_TIMEOUT": str(SECONDS),
+            "HOLOFOIL_DRAIN_DELAY": "0",
         }
         self.program = subprocess.Popen(
             [sys.executable, "-m", "serving"],
@@ -208,6 +210,12 @@ def test_an_endless_head_is_not_kept_in_memory(program, start):
         b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: a\r\n folded\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET /healthz HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n",
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n{}",
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_what_is_no_request_is_a_problem(program, sent):
@@ -228,6 +236,33 @@ def test_pipelined_requests_are_answered_in_order(program):
     assert statuses == [200, 404, 200] * 20 + [200]
 
 
+@pytest.mark.parametrize(
+    "last",
+    [b"\x00\r\n\r\n", b"POST /generate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
+    ids=["no request", "broken body"],
+)
+def test_what_is_no_request_is_answered_after_those_before_it(program, last):
+    """An answer in the wrong place would be taken for that of a request which is being worked on."""
+    with program.connect() as connection:
+        connection.sendall(request(target=b"/generate?seed=1") * 2 + last)
+        received = read(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"503", b"503", b"400"]
+    assert problem(received[received.rindex(b"HTTP/1.1 400") :])["type"] == "/problems/malformed-request"
+
+
+def test_other_protocols_are_offered_in_vain(program):
+    """As curl and Java do at first, where they may speak HTTP/2."""
+    asking = request(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+    with program.connect() as connection:
+        connection.sendall(asking)
+        received = b""
+        while not received.endswith(b"}"):
+            received += connection.recv(65536)
+        assert received.startswith(b"HTTP/1.1 200")
+        connection.sendall(request(b"Connection: close"))
+        assert read(connection).startswith(b"HTTP/1.1 200")
+
+
 def test_an_answer_that_nobody_reads_is_not_held(program):
     """The client takes nothing in, and asks for far more than the system's buffers hold."""
     before = program.process.memory_info().rss
@@ -240,7 +275,12 @@ def test_an_answer_that_nobody_reads_is_not_held(program):
 
 
 def test_who_hangs_up_half_way_is_forgotten_at_once(program):
-    for sent in (b"", b"GET / HT", request(), b"POST /generate HTTP/1.1\r\nContent-Length: 5\r\n\r\n{"):
+    for sent in (
+        b"",
+        b"GET / HT",
+        request(),
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{",
+    ):
         with program.connect() as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
@@ -267,7 +307,8 @@ def test_no_address_that_a_client_names_is_ever_called(program):
 
 
 def talk(program: Program, start: bytes, body: bytes = b"", *headers: bytes) -> bytes:
-    head = [start + b" HTTP/1.1", b"Connection: close", b"Content-Length: %d" % len(body), *headers]
+    host = [] if any(header.startswith(b"Host:") for header in headers) else [b"Host: x"]
+    head = [start + b" HTTP/1.1", *host, b"Connection: close", b"Content-Length: %d" % len(body), *headers]
     with program.connect() as connection:
         connection.sendall(b"\r\n".join([*head, b"", body]))
         return read(connection)

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.__main__ import Server, configure
 from serving.app import create_app
+from serving.server import Server, configure
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
+from tests.fakes.live import live_app
 from tests.serving.asking import client_of, is_problem
 
 # A balancer looks every so often, and sends nobody any more once it was told.
@@ -93,6 +94,31 @@ def test_before_the_end_readiness_says_so_and_connections_are_not_kept():
         assert (served.status_code, served.headers["connection"]) == (200, "close")
         process.send_signal(signal.SIGTERM)  # asked again, it does not wait
         assert process.wait(timeout=20) == -signal.SIGTERM
+
+
+class BrokenBackend(FakeBackend):
+    """Fails as only a mistake in code does."""
+
+    async def generate(self, noise, labels=None, *, deadline=None):
+        raise RuntimeError("broken")
+
+
+def test_whoever_answers_near_the_end_closes_the_connection():
+    with (
+        live_app(BrokenBackend(), Settings(origins="https://site.example", max_body=100)) as (app, url),
+        client_of(url) as client,
+    ):
+        app.state.life.draining = True
+        preflight = {"Origin": "https://site.example", "Access-Control-Request-Method": "POST"}
+        answers = [
+            client.options("/generate", headers=preflight),
+            client.options("/generate", headers={**preflight, "Origin": "https://other.example"}),
+            client.post("/score", content=bytes(101)),
+            client.post("/generate"),
+            client.get("/nothing"),
+        ]
+    assert [answer.status_code for answer in answers] == [200, 403, 413, 500, 404]
+    assert {answer.headers["connection"] for answer in answers} == {"close"}
 
 
 def test_what_is_under_way_when_listening_ends_is_answered():

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from serving.linger import LONGEST
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -132,3 +133,33 @@ def test_chunked_json_is_read(url):
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.post("/generate", content=body(), headers={"Content-Type": "application/json"})
     assert len(answer.json()["data"]) == 2
+
+
+@pytest.mark.parametrize("size", [90_000, 200_000], ids=["wrong type", "too large"])
+def test_a_refusal_that_comes_before_the_body_is_not_lost(url, size):
+    """A reset would have thrown it away, for a client that looks only after it has sent all."""
+    address = urlsplit(url)
+    head = b"POST /score HTTP/1.1\r\nHost: g\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % size
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(head)
+        time.sleep(0.1)  # the refusal is on its way
+        connection.sendall(bytes(size // 2))
+        time.sleep(0.1)
+        connection.sendall(bytes(size - size // 2))
+        time.sleep(0.1)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.split()[1] == (b"415" if size < 100_000 else b"413")
+
+
+def test_who_sends_for_ever_after_a_refusal_is_cut_off(url):
+    address = urlsplit(url)
+    began = time.monotonic()
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"POST /score HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - began < 10 * LONGEST:
+                connection.sendall(b"1\r\nx\r\n")
+                time.sleep(0.01)
+    assert time.monotonic() - began < 5 * LONGEST

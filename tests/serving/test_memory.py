@@ -1,6 +1,7 @@
 """A gateway's resident memory while the heaviest pictures and bodies come in, many at once."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -99,4 +100,17 @@ def test_many_bodies_are_held_up_to_a_bound_and_the_others_told_to_come_again(ga
     deadline = time.monotonic() + 20
     while score(gateway, pictures.file(pictures.plain())) != 200 and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert score(gateway, pictures.file(pictures.plain())) == 200
+
+
+def test_clients_that_leave_do_not_leave_threads_behind(gateway):
+    """A picture that is being decoded cannot be stopped, so it has to keep its place among the threads."""
+    address = urlsplit(gateway.url)
+    head = b"POST /score HTTP/1.1\r\nHost: g\r\nContent-Type: image/webp\r\nContent-Length: %d\r\n\r\n"
+    before = gateway.process.num_threads()
+    for _ in range(20):
+        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+            connection.sendall(head % len(LARGEST) + LARGEST)
+            time.sleep(0.05)
+    assert gateway.process.num_threads() <= before + (os.cpu_count() or 1)
     assert score(gateway, pictures.file(pictures.plain())) == 200

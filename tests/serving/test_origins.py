@@ -7,6 +7,7 @@ from serving.envelope import ALWAYS
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.serving.asking import is_problem
 
 FRIEND = "https://friend.example"
 STRANGERS = [
@@ -84,6 +85,25 @@ def test_a_site_that_is_not_named_stays_out(shared, origin):
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["type"] == "/problems/forbidden-origin"
     assert not permits(shared.post("/generate", headers={"Origin": origin}))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"Access-Control-Request-Method": "DELETE"}, {"Access-Control-Request-Headers": "x-other, cookie"}],
+)
+def test_a_named_site_may_ask_as_others_do_and_not_otherwise(shared, asked):
+    refused = preflight(shared, FRIEND, **asked)
+    is_problem(refused, 403, "forbidden-origin")
+    assert not permits(refused)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": STRANGERS[0]}, {"Origin": FRIEND}])
+def test_a_cache_keeps_apart_what_one_site_may_read_and_others_may_not(shared, headers):
+    for answer in (
+        shared.get("/generate?seed=1", headers=headers),
+        shared.post("/generate", headers=headers),
+    ):
+        assert [name.strip() for name in answer.headers["vary"].split(",")].count("Origin") == 1
 
 
 def test_a_refusal_can_be_read_by_a_named_site(shared):

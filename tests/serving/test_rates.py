@@ -21,6 +21,7 @@ from serving.rates import Counts, Memory, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.serving.asking import is_problem
 
 TWENTY = Rate(20, 60)
 
@@ -143,6 +144,14 @@ def test_too_many_are_refused_with_the_time_to_come_again():
         assert f";t={refused.headers['retry-after']}" in refused.headers["ratelimit"]
         assert client.post("/generate", json={"n": 3}).status_code == 200
         assert client.post("/generate").status_code == 429
+
+
+def test_more_than_there_ever_is_room_for_is_not_put_off():
+    with gateway(rate_address="20/hour") as client:
+        refused = client.post("/morph", json={"seeds": [1, 2]})
+        assert is_problem(refused, 422, "validation")["errors"][0]["code"] == "beyond_rate"
+        assert "retry-after" not in refused.headers
+        assert client.post("/morph", json={"seeds": [1, 2], "frames": 5}).status_code == 200
 
 
 def test_nothing_is_drawn_for_a_refused_request():

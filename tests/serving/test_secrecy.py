@@ -16,7 +16,7 @@ from serving import keys
 GATEWAY = """
 import logging, sys
 logging.basicConfig(level=1, stream=sys.stdout)
-from serving.__main__ import Server, configure, listen
+from serving.server import Server, configure, listen
 from serving.app import create_app
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend

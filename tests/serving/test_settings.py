@@ -23,6 +23,8 @@ def test_every_setting_explains_itself():
         ("deadline", float("inf")),
         ("deadline", float("nan")),
         ("max_body", 0),
+        ("max_body", 2**40),  # more than all bodies together
+        ("max_bodies", 1000),
         ("body_timeout", -1),
         ("tfserving", "http://tfserving:8501"),
         ("metrics", "9464"),
