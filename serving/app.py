@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -75,13 +76,15 @@ def create_app(
             observer=batch_metrics,
             on_failure=life.fail,
         )
-        app.state.gateway = Gateway(chosen, models, CapacityLimiter(os.cpu_count() or 1))
+        pixels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="pixels")
+        app.state.gateway = Gateway(chosen, models, pixels)
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
         await models.close()
+        pixels.shutdown(wait=False, cancel_futures=True)
         await store.close()
         if provider:
             await to_thread.run_sync(provider.shutdown)

@@ -1,16 +1,18 @@
 """What every route works with: the settings, the models, and threads for pixels."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar, TypeVarTuple
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Request
+from fastapi import Request
 
 from serving.batcher import Batcher
 from serving.settings import Settings
 
 Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,18 @@ class Gateway:
 
     settings: Settings
     backend: Batcher
-    pixels: CapacityLimiter
+    pixels: ThreadPoolExecutor
     """Threads for decoding and encoding, as many as cores: more would only crowd out the event loop."""
 
-    async def work(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run a function that takes its time on one of the threads for pixels."""
-        return await to_thread.run_sync(function, *arguments, limiter=self.pixels)
+    async def work(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Run a function that takes its time on one of the threads for pixels.
+
+        It is dropped if nobody waits for it any more before it has begun.
+        """
+        # anyio's to_thread costs 160 µs of CPU more, as much as two JPEGs.
+        return await asyncio.get_running_loop().run_in_executor(self.pixels, function, *arguments)
 
 
-async def gateway_of(request: Request) -> Gateway:
+def gateway_of(request: Request) -> Gateway:
     """Find what the application made in its lifespan."""
     return request.app.state.gateway
-
-
-TheGateway = Annotated[Gateway, Depends(gateway_of)]

@@ -1,10 +1,10 @@
 """GET /models: what the models are, for whoever wants to give them noise or name a kind."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from serving.bodies import ModelCard, Models
 from serving.contract import MODELS
-from serving.gateway import TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import refusals, response_headers
 
 router = APIRouter()
@@ -17,9 +17,9 @@ router = APIRouter()
     summary="Describe the models",
     responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 502, 503, 504)},
 )
-async def models(gateway: TheGateway) -> Models:
+async def models(request: Request) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""
-    info = await gateway.backend.info()
+    info = await gateway_of(request).backend.info()
     return Models(
         data=[
             ModelCard(
