@@ -86,6 +86,7 @@ def create_app(
         await asyncio.wait(beside)
         pixels.shutdown(wait=False, cancel_futures=True)
         await models.close()
+        pixels.shutdown(wait=False, cancel_futures=True)
         await store.close()
         if provider:
             await to_thread.run_sync(provider.shutdown)

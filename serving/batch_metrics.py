@@ -1,5 +1,7 @@
 """What the batcher tells of its work: counted for Prometheus, and noted for the request that it is about."""
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from serving import timings
@@ -18,49 +20,66 @@ class BatchMetrics(Observer):
         """Add the batcher's metrics to an application's."""
         registry = metrics.registry
         self._metrics = metrics
-        self._queue = Gauge(
-            "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"], registry=registry
+        # Each is called with its labels, as those of Metrics are.
+        self._queue = cache(
+            Gauge(
+                "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"], registry=registry
+            ).labels
         )
-        self._batches = Histogram(
-            "holofoil_batch_rows",
-            "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
-            ["model"],
-            buckets=BATCH_SIZES,
-            registry=registry,
+        self._batches = cache(
+            Histogram(
+                "holofoil_batch_rows",
+                "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
+                ["model"],
+                buckets=BATCH_SIZES,
+                registry=registry,
+            ).labels
         )
-        self._padding = Counter(
-            "holofoil_padding_rows", "Rows added to fill a call.", ["model"], registry=registry
+        self._padding = cache(
+            Counter(
+                "holofoil_padding_rows", "Rows added to fill a call.", ["model"], registry=registry
+            ).labels
         )
-        self._dispatches = Counter(
-            "holofoil_dispatch",
-            "Calls by why they were made: `full`, or a slot was `free` for what waited.",
-            ["model", "reason"],
-            registry=registry,
+        self._dispatches = cache(
+            Counter(
+                "holofoil_dispatch",
+                "Calls by why they were made: `full`, or a slot was `free` for what waited.",
+                ["model", "reason"],
+                registry=registry,
+            ).labels
         )
-        self._calls = Histogram(
-            "holofoil_infer_seconds",
-            "How long a call of a model took.",
-            ["model"],
-            buckets=SECONDS,
-            registry=registry,
+        self._calls = cache(
+            Histogram(
+                "holofoil_infer_seconds",
+                "How long a call of a model took.",
+                ["model"],
+                buckets=SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._rejected = Counter(
-            "holofoil_rejected",
-            "Requests not let in: `full` queue, or it would have been `late`.",
-            ["model", "reason"],
-            registry=registry,
+        self._rejected = cache(
+            Counter(
+                "holofoil_rejected",
+                "Requests not let in: `full` queue, or it would have been `late`.",
+                ["model", "reason"],
+                registry=registry,
+            ).labels
         )
-        self._abandoned = Counter(
-            "holofoil_abandoned_rows",
-            "Rows let in and never computed: their client was `gone`, or it was `late`.",
-            ["model", "reason"],
-            registry=registry,
+        self._abandoned = cache(
+            Counter(
+                "holofoil_abandoned_rows",
+                "Rows let in and never computed: their client was `gone`, or it was `late`.",
+                ["model", "reason"],
+                registry=registry,
+            ).labels
         )
-        self._isolated = Counter(
-            "holofoil_isolated",
-            "Calls that failed and were tried again in halves.",
-            ["model"],
-            registry=registry,
+        self._isolated = cache(
+            Counter(
+                "holofoil_isolated",
+                "Calls that failed and were tried again in halves.",
+                ["model"],
+                registry=registry,
+            ).labels
         )
 
     def described(self, info: ModelInfo) -> None:
@@ -76,26 +95,26 @@ class BatchMetrics(Observer):
 
     def waiting(self, model: str, rows: int) -> None:
         """Show how many rows wait."""
-        self._queue.labels(model).set(rows)
+        self._queue(model).set(rows)
 
     def dispatched(self, model: str, rows: int, padding: int, waits: list[float]) -> None:
         """Count a call that begins; the waits are told with the requests that waited."""
-        self._batches.labels(model).observe(rows)
-        self._padding.labels(model).inc(padding)
-        self._dispatches.labels(model, "full" if rows == FULL else "free").inc()
+        self._batches(model).observe(rows)
+        self._padding(model).inc(padding)
+        self._dispatches(model, "full" if rows == FULL else "free").inc()
 
     def called(self, model: str, rows: int, seconds: float) -> None:
         """Count how long a call took."""
-        self._calls.labels(model).observe(seconds)
+        self._calls(model).observe(seconds)
 
     def rejected(self, model: str, rows: int, reason: Reason) -> None:
         """Count a request that was not let in."""
-        self._rejected.labels(model, reason).inc()
+        self._rejected(model, reason).inc()
 
     def abandoned(self, model: str, rows: int, loss: Loss) -> None:
         """Count rows that nobody waits for any more."""
-        self._abandoned.labels(model, loss).inc(rows)
+        self._abandoned(model, loss).inc(rows)
 
     def isolated(self, model: str, rows: int) -> None:
         """Count a call that is halved."""
-        self._isolated.labels(model).inc()
+        self._isolated(model).inc()

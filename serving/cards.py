@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
+from serving import png
 from serving.bombs import is_bomb
 
 Card = NDArray[np.uint8]  # (height, width, 3), upright RGB
@@ -315,12 +316,8 @@ def fit(card: Card, height: int, width: int) -> Card:
 
 def encode(card: Card, format: Format = "png", quality: int = 90) -> bytes:
     """Write a card as image bytes; quality, 1 to 100, is for jpeg and webp."""
-    file = io.BytesIO()
-    image = Image.fromarray(card)
     if format == "png":
-        # PNG is the dearest part of an answer. Looking for runs alone is faster than for any repetition, and
-        # the files of cards are smaller for it: tests/benchmarks/encoding.py.
-        image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    else:
-        image.save(file, format.upper(), quality=quality)
+        return png.encode(card)
+    file = io.BytesIO()
+    Image.fromarray(card).save(file, format.upper(), quality=quality)
     return file.getvalue()

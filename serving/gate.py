@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -111,12 +112,18 @@ def presented(request: Request) -> str | None:
 
 
 def network_of(request: Request) -> str:
-    """Return the address to count by: of IPv6 the first 64 bits, since a client has all that follow.
+    """Return the address to count by.
 
     It is the connection's, or what trusted proxies say of it: X-Forwarded-For is read by uvicorn alone.
     """
+    return network(request.client.host if request.client else "")
+
+
+@lru_cache(4096)
+def network(host: str) -> str:
+    """Return whom an address stands for: of IPv6 the first 64 bits, since a client has all that follow."""
     try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
+        address = ipaddress.ip_address(host)
     except ValueError:
         return UNKNOWN_ADDRESS
     if isinstance(address, ipaddress.IPv4Address):

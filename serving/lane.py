@@ -53,8 +53,9 @@ class Ticket:
 
     def hold(self, rows: int) -> None:
         """Change how many rows wait."""
-        self._lane.count(rows - self.rows)
-        self.rows = rows
+        if rows != self.rows:
+            self._lane.count(rows - self.rows)
+            self.rows = rows
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -44,35 +45,48 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.requests = Counter(
-            "holofoil_http_requests",
-            "Requests that have ended; route is a template or `unknown`, status 499 a client that left.",
-            ["method", "route", "status"],
-            registry=registry,
+        # Each is called with its labels. The library looks them up under a lock, which takes 4 µs.
+        self.requests = cache(
+            Counter(
+                "holofoil_http_requests",
+                "Requests that have ended; route is a template or `unknown`, status 499 a client that left.",
+                ["method", "route", "status"],
+                registry=registry,
+            ).labels
         )
-        self.request_seconds = Histogram(
-            "holofoil_http_request_seconds",
-            "From a request's head to the last byte of its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
+        self.request_seconds = cache(
+            Histogram(
+                "holofoil_http_request_seconds",
+                "From a request's head to the last byte of its answer.",
+                ["route"],
+                buckets=SECONDS,
+                registry=registry,
+            ).labels
         )
         self.in_flight = Gauge("holofoil_http_requests_in_flight", "Requests under way.", registry=registry)
-        self.received = Counter(
-            "holofoil_http_received_bytes", "Bytes of request bodies.", ["route"], registry=registry
+        self.received = cache(
+            Counter(
+                "holofoil_http_received_bytes", "Bytes of request bodies.", ["route"], registry=registry
+            ).labels
         )
-        self.sent = Counter(
-            "holofoil_http_sent_bytes", "Bytes of answers' bodies.", ["route"], registry=registry
+        self.sent = cache(
+            Counter(
+                "holofoil_http_sent_bytes", "Bytes of answers' bodies.", ["route"], registry=registry
+            ).labels
         )
-        self.cards = Counter(
-            "holofoil_cards", "Cards drawn or judged in answers of 2xx.", ["route"], registry=registry
+        self.cards = cache(
+            Counter(
+                "holofoil_cards", "Cards drawn or judged in answers of 2xx.", ["route"], registry=registry
+            ).labels
         )
-        self.stage_seconds = Histogram(
-            "holofoil_stage_seconds",
-            "What a request waited for, as its Server-Timing says: queue, decode, infer, encode.",
-            ["route", "stage"],
-            buckets=SECONDS,
-            registry=registry,
+        self.stage_seconds = cache(
+            Histogram(
+                "holofoil_stage_seconds",
+                "What a request waited for, as its Server-Timing says: queue, decode, infer, encode.",
+                ["route", "stage"],
+                buckets=SECONDS,
+                registry=registry,
+            ).labels
         )
         self.loop_lag = Histogram(
             "holofoil_loop_lag_seconds",
@@ -95,14 +109,14 @@ class Metrics:
         """Count a request that has ended."""
         route = exchange.route
         self.in_flight.dec()
-        self.requests.labels(exchange.method, route, str(exchange.status)).inc()
-        self.request_seconds.labels(route).observe(exchange.seconds)
-        self.received.labels(route).inc(exchange.received)
-        self.sent.labels(route).inc(exchange.sent)
+        self.requests(exchange.method, route, str(exchange.status)).inc()
+        self.request_seconds(route).observe(exchange.seconds)
+        self.received(route).inc(exchange.received)
+        self.sent(route).inc(exchange.sent)
         if HTTPStatus.OK <= exchange.status < HTTPStatus.MULTIPLE_CHOICES:
-            self.cards.labels(route).inc(exchange.timings.cards)
+            self.cards(route).inc(exchange.timings.cards)
         for stage, seconds in exchange.timings.seconds.items():
-            self.stage_seconds.labels(route, stage).observe(seconds)
+            self.stage_seconds(route, stage).observe(seconds)
 
     def answering(self, info: ModelInfo) -> None:
         """Name the models that answer now, and forget those that answered before."""

@@ -6,7 +6,6 @@ import numpy as np
 
 from serving import noise
 from serving.backend import Labels, ModelInfo, Noise
-from serving.gateway import Gateway
 from serving.problems import Fault, invalid
 
 
@@ -24,12 +23,10 @@ class Order:
         return str(index if seed is None else seed)
 
 
-async def from_seed(
-    gateway: Gateway, info: ModelInfo, seed: int, n: int, truncation: float, label: str | None
-) -> Order:
+def from_seed(info: ModelInfo, seed: int, n: int, truncation: float, label: str | None) -> Order:
     """Order n cards that follow from their seeds; raise Refusal for a kind that the models do not know."""
     labels = labels_of(label, seed, n, info)
-    rows = await gateway.work(noise.draw, seed, n, info.noise_size, truncation)
+    rows = noise.draw(seed, n, info.noise_size, truncation)
     return Order([(seed + index) % noise.SEEDS for index in range(n)], rows, labels)
 
 

@@ -6,7 +6,7 @@ from serving import etag, order
 from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, quality_of
 from serving.gate import MayGenerate
-from serving.gateway import TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
 from serving.query import read_query
@@ -38,7 +38,7 @@ router = APIRouter()
         "parameters": [*parameters(CardQuery), header("If-None-Match", "ETags of cards you have."), WAIT]
     },
 )
-async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
+async def card(request: Request, visit: MayGenerate) -> Response:
     """Draw the card of a seed, as POST /generate does, for `<img>` and caches. The address alone decides.
 
     A client that sends the card's ETag in If-None-Match costs no inference, nor does HEAD, which leaves out
@@ -46,7 +46,7 @@ async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Res
     """
     query = read_query(request, CardQuery)
     quality = quality_of(query.quality, query.format, "/quality")
-    deadline = deadline_of(request)
+    deadline, gateway = deadline_of(request), gateway_of(request)
     info = await gateway.backend.info(deadline=deadline)
     labels = order.labels_of(query.label, query.seed, 1, info)
 
@@ -71,7 +71,7 @@ async def card(request: Request, gateway: TheGateway, visit: MayGenerate) -> Res
         del response.headers["Content-Length"]
         return response
     with gateway.backend.drawing(1, deadline) as ask:
-        ordered = await order.from_seed(gateway, info, query.seed, 1, query.truncation, query.label)
+        ordered = order.from_seed(info, query.seed, 1, query.truncation, query.label)
         drawn = await draw(ask, info, ordered.rows, ordered.labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)
     headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}

@@ -15,7 +15,7 @@ from serving.content import JSON, read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
 from serving.gate import MayGenerate
-from serving.gateway import Gateway, TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.order import Order
 from serving.patience import deadline_of
@@ -59,17 +59,17 @@ router = APIRouter()
     )
     | {"parameters": [WAIT]},
 )
-async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
+async def generate(request: Request, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
     body = await read_json(request, GenerateBody)
     check(body)
     media_type, format = negotiate(request.headers, body)
     quality = quality_of(body.output_compression, format, "/output_compression")
-    deadline = deadline_of(request)
+    deadline, gateway = deadline_of(request), gateway_of(request)
     with gateway.backend.drawing(body.count, deadline) as ask:
         await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
-        ordered = await order_of(gateway, body, info)
+        ordered = order_of(body, info)
         drawn = await draw(ask, info, ordered.rows, ordered.labels)
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version}
     if ordered.seeds[0] is not None:
@@ -92,12 +92,12 @@ async def generate(request: Request, gateway: TheGateway, visit: MayGenerate) ->
     return Response(files[0], 200, headers, media_type)
 
 
-async def order_of(gateway: Gateway, body: GenerateBody, info: ModelInfo) -> Order:
+def order_of(body: GenerateBody, info: ModelInfo) -> Order:
     """Order what a body asks for; a seed is drawn where it names neither one nor noise."""
     if body.noise is not None:
         return order.from_rows(info, body.noise, body.label)
     seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
-    return await order.from_seed(gateway, info, seed, body.n, body.truncation, body.label)
+    return order.from_seed(info, seed, body.n, body.truncation, body.label)
 
 
 def check(body: GenerateBody) -> None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from serving.bodies import ModelCard, Models
 from serving.contract import MODELS
-from serving.gateway import TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import WAIT, refusals, response_headers
 from serving.patience import deadline_of
 
@@ -22,9 +22,9 @@ router = APIRouter()
     },
     openapi_extra={"parameters": [WAIT]},
 )
-async def models(request: Request, gateway: TheGateway) -> Models:
+async def models(request: Request) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""
-    info = await gateway.backend.info(deadline=deadline_of(request))
+    info = await gateway_of(request).backend.info(deadline=deadline_of(request))
     return Models(
         data=[
             ModelCard(

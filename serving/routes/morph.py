@@ -8,7 +8,7 @@ from serving.bodies import MorphBody
 from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
 from serving.gate import MayGenerate
-from serving.gateway import TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
@@ -58,12 +58,12 @@ router = APIRouter()
     )
     | {"parameters": [WAIT]},
 )
-async def morph(request: Request, gateway: TheGateway, visit: MayGenerate) -> Response:
+async def morph(request: Request, visit: MayGenerate) -> Response:
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
     body = await read_json(request, MorphBody)
     media_type = accept.choose(request.headers, FILES)
     check(body)
-    deadline = deadline_of(request)
+    deadline, gateway = deadline_of(request), gateway_of(request)
     with gateway.backend.drawing(body.count, deadline) as ask:
         await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)

@@ -17,7 +17,7 @@ from serving.cards import BadCard, Card
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gate import MayScore
-from serving.gateway import Gateway, TheGateway
+from serving.gateway import Gateway, gateway_of
 from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_headers
 from serving.patience import deadline_of
 from serving.prefer import preferences
@@ -80,13 +80,14 @@ router = APIRouter()
         },
     },
 )
-async def score(request: Request, gateway: TheGateway, visit: MayScore) -> Response:
+async def score(request: Request, visit: MayScore) -> Response:
     """Judge 1 to 16 uploads, or one image that is the whole body, whichever kind of image it claims to be.
 
     If one of them cannot be read none is judged, and every bad one is named. With `Prefer: handling=lenient`
     the others are judged, and each bad one has its problem in place of scores.
     """
     accept.choose(request.headers, [JSON])
+    gateway = gateway_of(request)
     with gateway.backend.judging(1, deadline_of(request)):
         pass  # where there is no room no body is read
     uploads = await read_uploads(request, gateway.settings.max_file)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from serving import problems
 from serving.backend import BackendError, NotReady
 from serving.bodies import Health, Readiness
-from serving.gateway import TheGateway
+from serving.gateway import gateway_of
 from serving.openapi import refusals, response_headers
 from serving.problems import Refusal
 
@@ -36,13 +36,13 @@ async def healthz() -> Health:
     summary="Do the models answer?",
     responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 503)},
 )
-async def readyz(request: Request, gateway: TheGateway) -> Readiness:
+async def readyz(request: Request) -> Readiness:
     """Describe the models, or answer 503 with the reason why there are none, or that the gateway will end."""
     if request.app.state.life.draining:
         raise Refusal(problems.DRAINING, "The gateway is about to end. Send requests to another one.")
     try:
         async with asyncio.timeout(READY_SECONDS):
-            info = await gateway.backend.info()
+            info = await gateway_of(request).backend.info()
     except TimeoutError:
         raise NotReady("The models are still loading. Ask again in a moment.") from None
     except BackendError as error:

@@ -9,7 +9,6 @@ Cards of 80x112 are as drawn; those of 256x256 are the same, enlarged.
 import argparse
 import io
 import os
-import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,13 +19,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from serving import cards, noise
+from serving import cards, noise, png
 from serving.contract import GENERATE
 from serving.embedded import call_of, complete_versions
 from serving.settings import STARTER_MODELS
 
 ROWS, THREADS, TRIES = 16, 2, 3
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Encode = Callable[[np.ndarray], bytes]
 
@@ -67,12 +65,7 @@ def encoders() -> Iterator[tuple[str, Encode]]:
         ("runs", zlib.Z_RLE),
     ):
         yield f"PNG, Pillow, level 1, {name}", pillow("PNG", compress_level=1, compress_type=strategy)
-    for name, strategy in (
-        ("", zlib.Z_DEFAULT_STRATEGY),
-        (", Huffman alone", zlib.Z_HUFFMAN_ONLY),
-        (", runs", zlib.Z_RLE),
-    ):
-        yield f"PNG, rows minus rows in NumPy, level 1{name}", by_hand(1, strategy)
+    yield "PNG, serving/png.py", png.encode
     for quality in (75, 90):
         yield f"JPEG, quality {quality}", pillow("JPEG", quality=quality)
     for method in (0, 2, 4):
@@ -89,28 +82,6 @@ def pillow(format: str, **options: Any) -> Encode:
         return file.getvalue()
 
     return encode
-
-
-def by_hand(level: int, strategy: int) -> Encode:
-    """Write a PNG whose rows are all stored as their difference from the row above."""
-
-    def encode(card: np.ndarray) -> bytes:
-        height, width, _ = card.shape
-        rows = np.empty((height, 1 + 3 * width), np.uint8)
-        rows[:, 0] = 2
-        flat = card.reshape(height, -1)
-        rows[0, 1:] = flat[0]
-        np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
-        packer = zlib.compressobj(level, zlib.DEFLATED, 15, 9, strategy)
-        header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-        pixels = packer.compress(rows.data) + packer.flush()
-        return SIGNATURE + b"".join(map(chunk, (b"IHDR", b"IDAT", b"IEND"), (header, pixels, b"")))
-
-    return encode
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
 
 
 def graphs() -> Iterator[tuple[str, Callable[[tf.Tensor], tf.Tensor]]]:

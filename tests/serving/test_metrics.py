@@ -149,7 +149,7 @@ def test_unless_asked_for_metrics_are_not_beside_all_else(settings):
 
 def test_two_applications_count_apart():
     one, other = create_app(Settings(), FakeBackend()), create_app(Settings(), FakeBackend())
-    one.state.metrics.requests.labels("GET", "/", "200").inc()
+    one.state.metrics.requests("GET", "/", "200").inc()
     assert scrape(other.state.metrics).of("holofoil_http_requests_total") == 0
 
 
