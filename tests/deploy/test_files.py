@@ -13,10 +13,10 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from serving.__main__ import configure
 from serving.batch_metrics import BatchMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
+from serving.server import configure
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]

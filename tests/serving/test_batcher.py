@@ -377,7 +377,8 @@ def test_rows_are_let_in_before_they_come_and_make_room_when_they_never_do():
 def test_who_would_wait_past_the_deadline_is_refused_and_with_nobody_ahead_all_may_try():
     async def story(batcher, models):
         now = asyncio.get_running_loop().time
-        await batcher.generate(noise_of([1]), deadline=now() + 100)  # 1 s a call, and a row
+        for rows in (1, 16):  # 1 s a call, and a row
+            await batcher.generate(noise_of(range(rows)), deadline=now() + 100)
         with batcher.drawing(16, now() + 0.5):  # sixteen seconds: too many, but who knows
             with pytest.raises(Overloaded) as refused, batcher.drawing(1, now() + 5):
                 pass
@@ -393,7 +394,8 @@ def test_who_would_wait_past_the_deadline_is_refused_and_with_nobody_ahead_all_m
 def test_nobody_is_let_in_behind_more_than_may_wait_whatever_the_deadline():
     async def story(batcher, models):
         now = asyncio.get_running_loop().time
-        await batcher.generate(noise_of([1]))  # 1 s a call, and a row
+        for rows in (1, 16):  # 1 s a call, and a row
+            await batcher.generate(noise_of(range(rows)))
         with batcher.drawing(100):  # nobody is ahead: many cards of one request are no queue
             with pytest.raises(Overloaded), batcher.drawing(1, now() + 1000):
                 pass

@@ -33,6 +33,11 @@ def test_no_prediction_is_negative_or_falls_with_rows(calls):
     assert predicted[0] >= 0
 
 
+def test_calls_of_one_row_say_nothing_against_a_burst():
+    pace = learnt([(1, 0.1)] * 5)
+    assert pace.seconds(64, calls=4) == pytest.approx(0.4)
+
+
 def test_old_calls_fade():
     pace = learnt([(1, 10.0)] * 5 + [(1, 0.01)] * 100)
     assert pace.seconds(1) == pytest.approx(0.01, abs=0.01)
