@@ -84,7 +84,6 @@ def create_app(
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-        pixels.shutdown(wait=False, cancel_futures=True)
         await models.close()
         pixels.shutdown(wait=False, cancel_futures=True)
         await store.close()

@@ -1,16 +1,13 @@
 """What the batcher tells of its work: counted for Prometheus, and noted for the request that it is about."""
 
-from functools import cache
-
 from prometheus_client import Counter, Gauge, Histogram
 
 from serving import timings
 from serving.backend import ModelInfo
 from serving.contract import BATCH_SIZES
+from serving.lane import FULL
 from serving.metrics import SECONDS, Metrics
 from serving.observer import Loss, Observer, Reason
-
-FULL = BATCH_SIZES[-1]
 
 
 class BatchMetrics(Observer):
@@ -18,68 +15,43 @@ class BatchMetrics(Observer):
 
     def __init__(self, metrics: Metrics) -> None:
         """Add the batcher's metrics to an application's."""
-        registry = metrics.registry
-        self._metrics = metrics
-        # Each is called with its labels, as those of Metrics are.
-        self._queue = cache(
-            Gauge(
-                "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"], registry=registry
-            ).labels
+        self._metrics, labelled = metrics, metrics.labelled
+        self._queue = labelled(Gauge, "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"])
+        self._batches = labelled(
+            Histogram,
+            "holofoil_batch_rows",
+            "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
+            ["model"],
+            buckets=BATCH_SIZES,
         )
-        self._batches = cache(
-            Histogram(
-                "holofoil_batch_rows",
-                "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
-                ["model"],
-                buckets=BATCH_SIZES,
-                registry=registry,
-            ).labels
+        self._padding = labelled(Counter, "holofoil_padding_rows", "Rows added to fill a call.", ["model"])
+        self._dispatches = labelled(
+            Counter,
+            "holofoil_dispatch",
+            "Calls by why they were made: `full`, or a slot was `free` for what waited.",
+            ["model", "reason"],
         )
-        self._padding = cache(
-            Counter(
-                "holofoil_padding_rows", "Rows added to fill a call.", ["model"], registry=registry
-            ).labels
+        self._calls = labelled(
+            Histogram,
+            "holofoil_infer_seconds",
+            "How long a call of a model took.",
+            ["model"],
+            buckets=SECONDS,
         )
-        self._dispatches = cache(
-            Counter(
-                "holofoil_dispatch",
-                "Calls by why they were made: `full`, or a slot was `free` for what waited.",
-                ["model", "reason"],
-                registry=registry,
-            ).labels
+        self._rejected = labelled(
+            Counter,
+            "holofoil_rejected",
+            "Requests not let in: `full` queue, or it would have been `late`.",
+            ["model", "reason"],
         )
-        self._calls = cache(
-            Histogram(
-                "holofoil_infer_seconds",
-                "How long a call of a model took.",
-                ["model"],
-                buckets=SECONDS,
-                registry=registry,
-            ).labels
+        self._abandoned = labelled(
+            Counter,
+            "holofoil_abandoned_rows",
+            "Rows let in and never computed: their client was `gone`, or it was `late`.",
+            ["model", "reason"],
         )
-        self._rejected = cache(
-            Counter(
-                "holofoil_rejected",
-                "Requests not let in: `full` queue, or it would have been `late`.",
-                ["model", "reason"],
-                registry=registry,
-            ).labels
-        )
-        self._abandoned = cache(
-            Counter(
-                "holofoil_abandoned_rows",
-                "Rows let in and never computed: their client was `gone`, or it was `late`.",
-                ["model", "reason"],
-                registry=registry,
-            ).labels
-        )
-        self._isolated = cache(
-            Counter(
-                "holofoil_isolated",
-                "Calls that failed and were tried again in halves.",
-                ["model"],
-                registry=registry,
-            ).labels
+        self._isolated = labelled(
+            Counter, "holofoil_isolated", "Calls that failed and were tried again in halves.", ["model"]
         )
 
     def described(self, info: ModelInfo) -> None:

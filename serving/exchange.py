@@ -10,9 +10,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import timings, tracing
+from serving.methods import METHODS
 from serving.timings import Timings
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+KNOWN_METHODS = frozenset((*METHODS, "OPTIONS"))
 OTHER_METHOD = "OTHER"
 UNKNOWN_ROUTE = "unknown"
 
@@ -26,7 +27,7 @@ FAILED = 500
 class Exchange:
     """What the log and the metrics say of a request: nothing of it is the client's own words."""
 
-    method: str  # one of METHODS, or OTHER
+    method: str  # one of KNOWN_METHODS, or OTHER
     client: str  # its address, or empty where the server knows none
     route: str = UNKNOWN_ROUTE  # the template, /problems/{name}: paths have no bound, templates do
     status: int = FAILED
@@ -64,7 +65,7 @@ class Watch:
             return
         began = time.perf_counter()
         method, client = scope["method"], scope.get("client")
-        exchange = Exchange(method if method in METHODS else OTHER_METHOD, client[0] if client else "")
+        exchange = Exchange(method if method in KNOWN_METHODS else OTHER_METHOD, client[0] if client else "")
         timings.begin(exchange.timings)
         span = tracing.joined(self.tracer, exchange.timings, scope["query_string"])
         complete = gone = False

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from serving import cards, problems
 from serving.bodies import Fault, GenerateBody, MorphBody, Problem
+from serving.content import JSON
 from serving.problems import Kind, Refusal, problem_of
 
-JSON = "application/json"
 FILE = {"type": "string", "format": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}
 

@@ -191,7 +191,7 @@ class TFServingBackend:
                 data = await self._send(method, request, expires)
             except grpc.aio.AioRpcError as error:
                 # Another server may be there when one has gone; one with too much work needs no more of it.
-                if error.code() != grpc.StatusCode.UNAVAILABLE or QUEUE_FULL in (error.details() or ""):
+                if not cannot_be_reached(error):
                     raise
                 data = await self._send(method, request, expires)
         except grpc.aio.AioRpcError as error:
@@ -229,7 +229,7 @@ class TFServingBackend:
 
     def _learn(self, error: grpc.aio.AioRpcError) -> None:
         """Note whether a failure means that the server cannot be reached. Of a late answer nobody knows."""
-        if error.code() == grpc.StatusCode.UNAVAILABLE and QUEUE_FULL not in (error.details() or ""):
+        if cannot_be_reached(error):
             self._breaker.failed(asyncio.get_running_loop().time())
         elif error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
             self._breaker.succeeded()
@@ -288,6 +288,11 @@ class TFServingBackend:
     def _unreadable(self, method: str, error: Exception) -> BadAnswer:
         log.error("TF Serving at %s, %s: an answer that cannot be read: %s", self._target, method, error)
         return BadAnswer(f"The model server's answer could not be read. Try again. {SEE_LOG}")
+
+
+def cannot_be_reached(error: grpc.aio.AioRpcError) -> bool:
+    """Whether nobody is there. A server whose queue is full has the same status and differs by its text."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and QUEUE_FULL not in (error.details() or "")
 
 
 def backend_error(code: grpc.StatusCode, details: str, deadline: float) -> BackendError:

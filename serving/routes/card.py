@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from serving import etag, order
+from serving import etag, noise, order
 from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, quality_of
 from serving.gate import MayGenerate
@@ -49,11 +49,10 @@ async def card(request: Request, visit: MayGenerate) -> Response:
     deadline, gateway = deadline_of(request), gateway_of(request)
     info = await gateway.backend.info(deadline=deadline)
     labels = order.labels_of(query.label, query.seed, 1, info)
-
     kind = None if labels is None else info.classes[int(labels[0])]
 
     def tag(version: str) -> str:
-        label = "" if kind is None else info.classes.index(kind)
+        label = "" if labels is None else int(labels[0])
         return f'"{version}-{query.seed}-{query.truncation}-{label}-{query.format}-{quality}"'
 
     reach = "private" if visit.by_key else "public"  # a shared cache would answer those without a key too
@@ -71,8 +70,8 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         del response.headers["Content-Length"]
         return response
     with gateway.backend.drawing(1, deadline) as ask:
-        ordered = order.from_seed(info, query.seed, 1, query.truncation, query.label)
-        drawn = await draw(ask, info, ordered.rows, ordered.labels)
+        rows = noise.draw(query.seed, 1, info.noise_size, query.truncation)
+        drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)
     headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}
     return Response(file, 200, headers, media_type)
