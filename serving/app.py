@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
+from serving.admission import Admission
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
@@ -115,6 +116,7 @@ def create_app(
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(Patience, seconds=chosen.deadline)
+    app.add_middleware(Admission, seconds=chosen.deadline)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     if chosen.origins:
         app.add_middleware(Origins, allowed=names(chosen.origins))

@@ -93,10 +93,16 @@ class Batcher:
         self._on_failure = on_failure
         self._generate = Lane(GENERATE.model, self._send_noise, Generated.joined, self._observer)
         self._score = Lane(SCORE.model, self._send_cards, Scored.joined, self._observer)
+        self._lanes: dict[str, Lane[Any]] = {lane.model: lane for lane in (self._generate, self._score)}
         self._turns: list[Lane[Any]] = [self._generate, self._score]  # the next one first
         self._workers: set[asyncio.Task[None]] = set()
         self._info: ModelInfo | None = None  # when the models were last described
         self._end: BackendError | None = None  # why nothing more is done
+
+    @property
+    def idle(self) -> bool:
+        """Whether no row waits and no call is under way."""
+        return not any(lane.ahead for lane in self._turns)
 
     async def info(self, *, deadline: float | None = None) -> ModelInfo:
         """Describe the models, as their backend does. Raises NotReady where the batcher itself has failed."""
@@ -155,6 +161,10 @@ class Batcher:
                 return await self._ask(self._score, ticket, (cards,))
 
             yield judge
+
+    def refuse_if_full(self, model: str, seconds: float) -> None:
+        """Raise what letting in a single row would raise, for someone who waits so many seconds."""
+        self._check(self._lanes[model], 1, seconds)
 
     async def close(self) -> None:
         """Stop; whoever still waits is told so. A call under way is left to the backend."""

@@ -1,7 +1,7 @@
 """The walk from rows of noise to image files, for every route that draws."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -15,6 +15,10 @@ from serving.timings import stage
 
 QUALITY = 90
 """Of jpeg and webp, unless the client names one."""
+
+
+SMALL = 3 * 128 * 128
+"""Bytes of a card that is written in less than a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,16 @@ async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -
     return Drawn(drawn.cards, kinds, drawn.version)
 
 
-async def encode(gateway: Gateway, drawn: Iterable[Card], format: cards.Format, quality: int) -> list[bytes]:
-    """Write each card as image bytes, on the threads for pixels."""
+async def encode(
+    gateway: Gateway, drawn: Sequence[Card] | Cards, format: cards.Format, quality: int
+) -> list[bytes]:
+    """Write each card as image bytes, on the threads for pixels.
+
+    While nobody else waits, a small card alone is written here: the way to a thread and back takes longer.
+    """
     with stage("encode"):
+        if len(drawn) == 1 and drawn[0].size <= SMALL and gateway.backend.idle:
+            return [cards.encode(drawn[0], format, quality)]
         return await asyncio.gather(*(gateway.work(cards.encode, card, format, quality) for card in drawn))
 
 

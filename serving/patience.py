@@ -43,6 +43,11 @@ def wait_of(headers: Headers) -> int | None:
     return min(int(wait[:9]), LONGEST) if wait.isascii() and wait.isdecimal() else None
 
 
+def applied(wait: int) -> tuple[str, str]:
+    """Return the header that tells a client that its wish for a deadline was heard."""
+    return "Preference-Applied", f"wait={wait}"
+
+
 def deadline_of(request: Request) -> float:
     """Return the time of the event loop until which the client of a request, read just now, waits."""
     return asyncio.get_running_loop().time() + request.state.patience
@@ -90,7 +95,7 @@ class Client:
     async def send(self, message: Message) -> None:
         """Send what the application answers, and say that the client's wish for a deadline was heard."""
         if message["type"] == "http.response.start" and self._wait is not None:
-            MutableHeaders(scope=message).append("Preference-Applied", f"wait={self._wait}")
+            MutableHeaders(scope=message).append(*applied(self._wait))
         if message["type"] == "http.response.body":
             self._answered = not message.get("more_body")
         await self._send(message)

@@ -318,7 +318,8 @@ def install(app: FastAPI) -> None:
                 refusal = error
             case BackendError():
                 refusal = from_backend(error)
-                logger.warning("%s: %s", refusal.kind.name, error)
+                if not isinstance(error, Overloaded):  # of which there are too many for a line each
+                    logger.warning("%s: %s", refusal.kind.name, error)
             case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
                 headers = {"Allow": allowed(request)}
                 if request.method == "OPTIONS":

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     """Seconds a request may wait for the models."""
     max_rows: int = Field(default=1024, ge=MAX_ROWS)
     """Most cards that may wait for a model; requests beyond are refused at once."""
-    max_wait: float = Field(default=1.5, gt=0)
+    max_wait: float = Field(default=0.8, gt=0)
     """Seconds that cards may be expected to wait for those of others; what would wait longer is refused."""
     slots: int = Field(default=2, ge=1, le=16)
     """Calls to TF Serving at the same time; in this process the models take one at a time."""

@@ -88,8 +88,6 @@ async def score(request: Request, visit: MayScore) -> Response:
     """
     accept.choose(request.headers, [JSON])
     gateway = gateway_of(request)
-    with gateway.backend.judging(1, deadline_of(request)):
-        pass  # where there is no room no body is read
     uploads = await read_uploads(request, gateway.settings.max_file)
     deadline = deadline_of(request)
     headers: dict[str, str] = {}
