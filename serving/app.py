@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from serving import problems, tracing
+from serving import heap, problems, tracing
 from serving.admission import Admission
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
@@ -74,7 +74,7 @@ def create_app(
             deadline=chosen.deadline,
             max_rows=chosen.max_rows,
             max_wait=chosen.max_wait,
-            slots=chosen.slots if chosen.tfserving else 1,
+            slots=chosen.slots,
             observer=batch_metrics,
             on_failure=life.fail,
         )
@@ -153,7 +153,7 @@ def open_backend(settings: Settings) -> Backend:
         return TFServingBackend(settings.tfserving, settings.deadline)
     from serving.embedded import EmbeddedBackend
 
-    return EmbeddedBackend(settings.models, settings.deadline)
+    return EmbeddedBackend(settings.models, settings.deadline, settings.slots)
 
 
 async def load(backend: Backend) -> None:
@@ -165,4 +165,5 @@ async def load(backend: Backend) -> None:
     except Exception:
         logger.exception("The models could not be loaded")
     else:
+        heap.settle()
         logger.info("The models of version %s are ready", info.version)

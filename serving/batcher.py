@@ -99,11 +99,6 @@ class Batcher:
         self._info: ModelInfo | None = None  # when the models were last described
         self._end: BackendError | None = None  # why nothing more is done
 
-    @property
-    def idle(self) -> bool:
-        """Whether no row waits and no call is under way."""
-        return not any(lane.ahead for lane in self._turns)
-
     async def info(self, *, deadline: float | None = None) -> ModelInfo:
         """Describe the models, as their backend does. Raises NotReady where the batcher itself has failed."""
         if self._end is not None:

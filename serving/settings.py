@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     max_wait: float = Field(default=0.8, gt=0)
     """Seconds that cards may be expected to wait for those of others; what would wait longer is refused."""
     slots: int = Field(default=2, ge=1, le=16)
-    """Calls to TF Serving at the same time; in this process the models take one at a time."""
+    """Calls to the models at the same time: one alone leaves cores idle, more only take each other's."""
     drain_delay: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     """Seconds to go on serving after SIGTERM, while /readyz says that the gateway will end."""
     max_body: int = Field(default=32 * MEBIBYTE, gt=0)

@@ -1,10 +1,12 @@
 """The models in this process, on SavedModels that TF Serving itself has served."""
 
 import asyncio
+import gc
 import shutil
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving import noise
+from serving import heap, noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
 from serving.cards import decode, decode_upload, fit
@@ -166,6 +168,21 @@ async def test_a_newer_version_takes_over_while_every_request_is_answered(store)
         shutil.rmtree(model / "2")  # and back again
     await answers_of_version(backend, "1")
     await backend.close()
+
+
+async def test_models_that_were_replaced_are_freed(store):
+    embedded = EmbeddedBackend(store, deadline=60.0)
+    backend = Batcher(embedded, deadline=60.0)
+    await backend.info()
+    heap.settle()
+    assert gc.get_freeze_count() > 100_000
+    first = weakref.ref(embedded._pair)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    for version in ("2", "3"):  # what one exchange still finds in use the next one frees
+        publish(store, version)
+        await answers_of_version(backend, version)
+    await backend.close()
+    assert first() is None
+    gc.unfreeze()
 
 
 async def test_a_newer_version_that_is_broken_leaves_the_old_one_answering(store, caplog):
