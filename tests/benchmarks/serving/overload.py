@@ -10,6 +10,8 @@ often, and to be refused, would else be taken from what is measured.
 
 import argparse
 import asyncio
+import itertools
+import math
 import os
 import sys
 from dataclasses import dataclass, field
@@ -128,16 +130,19 @@ def tell(name: str, load: Load) -> None:
 
 
 def until_normal(load: Load, normal_ms: float) -> float:
-    """Return the seconds after which the p50 of every window, by the moments of asking, was normal."""
+    """Return the seconds after which the p50 of two windows in a row, by the moments of asking, was normal.
+
+    Of all windows to the end would measure the machine's next hiccup.
+    """
     windows: dict[int, list[Outcome]] = {}
     for outcome in load.outcomes:
         windows.setdefault(int(outcome.due / WINDOW), []).append(outcome)
-    slow = [
-        window
-        for window, outcomes in windows.items()
-        if not percentile([one for one in outcomes if one.status == 200], 0.5) <= normal_ms
+    normal = [
+        percentile([one for one in windows.get(window, []) if one.status == 200], 0.5) <= normal_ms
+        for window in range(max(windows, default=0) + 1)
     ]
-    return WINDOW * (max(slow) + 1) if slow else 0.0
+    recovered = (window for window, pair in enumerate(itertools.pairwise(normal)) if all(pair))
+    return WINDOW * next(recovered, math.inf)
 
 
 if __name__ == "__main__":
