@@ -249,7 +249,7 @@ class Step:
         return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
 
     def project(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Return the projected discriminator's logits (rows, patches) of augmented cards, some seen closely."""
+        """Return the projected discriminator's logits (rows, patches) of augmented cards, some seen close."""
         assert self.networks.projected
         change_seed, zoom_seed = tf.unstack(tf.random.split(seed))
         changed = augment(turn.replica.placed(cards), AUGMENT, change_seed)
