@@ -13,7 +13,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.envelope import ALWAYS
 from serving.limits import has_body
-from serving.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal, answer
+from serving.problems import (
+    HEAD_TOO_LARGE,
+    MALFORMED_REQUEST,
+    REQUEST_TIMEOUT,
+    UNKNOWN_CODING,
+    Refusal,
+    answer,
+)
 
 MAX_HEAD = 32 * 1024
 """Largest head of a request, in bytes: its line and its headers."""
@@ -28,6 +35,9 @@ TOO_LARGE = Refusal(
 )
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
 NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host header. Use an HTTP client.")
+NOT_CHUNKED = Refusal(
+    UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
+)
 NO_UPGRADE = Refusal(
     MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
 )
@@ -95,6 +105,10 @@ class Connection(HttpToolsProtocol):
         # httptools takes no body for the request's own that announces another protocol behind it.
         if self.parser.should_upgrade() and has_body(Headers(raw=self.headers)):
             return NO_UPGRADE
+        # RFC 9112, 6.1. httptools reads `gzip, chunked` as chunked: what is packed would pass for the body.
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):
+            return NOT_CHUNKED
         return None
 
     def on_message_complete(self) -> None:

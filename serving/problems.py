@@ -163,6 +163,12 @@ INTERNAL = Kind(
     "This is a fault of the gateway, not of the request. Its log has the reason under the id that instance "
     "holds.",
 )
+UNKNOWN_CODING = Kind(
+    "unknown-coding",
+    501,
+    "This transfer coding is not read here",
+    "Send the body as it is, with its length or in chunks: Transfer-Encoding may say no more than chunked.",
+)
 BACKEND_ERROR = Kind(
     "backend-error",
     502,

@@ -18,7 +18,11 @@ async function answer(address, options) {
   const problem = await response.json().catch(() => null);
   const error = new Error(problem?.detail ?? `The gateway answered ${response.status} without a reason.`);
   error.status = response.status;
-  if (error.status === 401) element("unlock").hidden = false;
+  if (error.status === 401) {
+    element("unlock").hidden = false;
+    // The problem names headers; here there is a field.
+    if (!key) error.message = "A key is needed: enter yours above. Who runs this gateway gives keys out.";
+  }
   throw error;
 }
 

@@ -266,7 +266,7 @@ def test_a_gateway_with_keys_asks_for_one_and_works_with_it(browser, backend, tm
     with live(backend, Settings(keys_file=tmp_path / "keys")) as url:
         browser.get(url)
         field = wait(browser, lambda page: page.find_element(By.CSS_SELECTOR, "#unlock:not([hidden]) #key"))
-        assert "key" in text(browser, "draw-error")
+        assert "enter yours above" in text(browser, "draw-error")
         field.send_keys("wrong\n")
         wait(browser, lambda page: "not known" in text(page, "draw-error"))
         field.clear()

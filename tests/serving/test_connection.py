@@ -226,6 +226,15 @@ def test_what_is_no_request_is_a_problem(program, sent):
     assert answer["type"] == "/problems/malformed-request"
 
 
+@pytest.mark.parametrize("codings", ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "x, chunked"])
+def test_a_body_in_another_coding_is_not_taken_for_what_it_holds(program, codings):
+    with program.connect() as connection:
+        head = f"POST /generate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {codings}\r\n\r\n"
+        connection.sendall(head.encode() + b"0\r\n\r\n")
+        found = problem(read(connection))
+    assert (found["status"], found["type"]) == (501, "/problems/unknown-coding")
+
+
 def test_pipelined_requests_are_answered_in_order(program):
     targets = [b"/healthz", b"/nothing", b"/openapi.json"] * 20
     with program.connect() as connection:
