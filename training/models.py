@@ -50,11 +50,6 @@ def he_inits(seeds: Seeds) -> Iterator[Init]:
     return (keras.initializers.HeNormal(seed=seed) for seed in seeds)
 
 
-def lecun_inits(seeds: Seeds) -> Iterator[Init]:
-    """Yield LeCun 1998's start, which keeps the variance of what is not rectified, layer after layer."""
-    return (keras.initializers.LecunNormal(seed=seed) for seed in seeds)
-
-
 def generator_inputs(config: Config, init: Init) -> tuple[Tensor, Tensor]:
     """Return the generator's inputs, and the rows (n, noise or more) that they become."""
     noise = keras.Input((config.noise_size,), name="noise")
@@ -167,27 +162,27 @@ def bounded(config: Config, layer: layers.Layer) -> layers.Layer:
 
 def residual_generator(config: Config, seeds: Seeds) -> keras.Model:
     """A residual network without normalisation, after R3GAN (Huang 2024) with plain 3x3 convolutions."""
-    rectified, linear = he_inits(seeds), lecun_inits(seeds)
+    inits = he_inits(seeds)
     height, width = config.base_grid()
     lowest, *higher = config.channels
-    inputs, x = generator_inputs(config, next(linear))
-    x = layers.Dense(height * width * lowest, kernel_initializer=next(linear))(x)
-    x = residual_block(layers.Reshape((height, width, lowest))(x), rectified)
+    inputs, x = generator_inputs(config, next(inits))
+    x = layers.Dense(height * width * lowest, kernel_initializer=next(inits))(x)
+    x = residual_block(layers.Reshape((height, width, lowest))(x), inits)
     for channels in higher:
-        x = residual_block(resized_width(layers.UpSampling2D(2)(x), channels, linear), rectified)
+        x = residual_block(resized_width(layers.UpSampling2D(2)(x), channels, inits), inits)
     # Linear against reals in [-1, 1]; to_pixels clips.
-    return keras.Model(inputs, layers.Conv2D(3, 1, kernel_initializer=next(linear))(x), name="generator")
+    return keras.Model(inputs, layers.Conv2D(3, 1, kernel_initializer=next(inits))(x), name="generator")
 
 
 def residual_discriminator(config: Config, seeds: Seeds) -> keras.Model:
     """The generator's mirror image, with mean pooling."""
-    rectified, linear = he_inits(seeds), lecun_inits(seeds)
+    inits = he_inits(seeds)
     cards = keras.Input((config.height, config.width, 3), name="cards")
     highest, *lower = reversed(config.channels)
-    x = residual_block(layers.Conv2D(highest, 1, kernel_initializer=next(linear))(cards), rectified)
+    x = residual_block(layers.Conv2D(highest, 1, kernel_initializer=next(inits))(cards), inits)
     for channels in lower:
-        x = residual_block(resized_width(layers.AveragePooling2D(2)(x), channels, linear), rectified)
-    return judged(config, cards, x, linear)
+        x = residual_block(resized_width(layers.AveragePooling2D(2)(x), channels, inits), inits)
+    return judged(config, cards, x, inits)
 
 
 def residual_block(x: Tensor, inits: Iterator[Init]) -> Tensor:
