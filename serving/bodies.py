@@ -130,7 +130,7 @@ class Drawing(BaseModel):
     model_config = example(
         id="gen_2f6e57fa8c2c64f3bd4d6f2b",
         created=1795555360,
-        model={"name": "generator", "version": "20261124212150"},
+        model={"name": "generator", "version": "20261128011101"},
         data=[
             {
                 "index": 0,
@@ -204,7 +204,7 @@ class Judgement(BaseModel):
     model_config = example(
         id="scr_92fc37f9deed358c27949c51",
         created=1795555360,
-        model={"name": "discriminator", "version": "20261124212150"},
+        model={"name": "discriminator", "version": "20261128011101"},
         data=[
             {
                 "index": 0,
@@ -239,7 +239,7 @@ class Readiness(BaseModel):
     """The models answer, and this is their shape."""
 
     model_config = example(
-        status="ready", version="20261124212150", noise_size=64, height=112, width=80, classes=[]
+        status="ready", version="20261128011101", noise_size=64, height=112, width=80, classes=[]
     )
 
     status: Literal["ready"] = "ready"
@@ -268,7 +268,7 @@ class Models(BaseModel):
         data=[
             {
                 "name": name,
-                "version": "20261124212150",
+                "version": "20261128011101",
                 "noise_size": 64,
                 "height": 112,
                 "width": 80,

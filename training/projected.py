@@ -24,6 +24,9 @@ SMALLEST = 7
 USUAL = (11.0, 10.0, 8.0, 3.0)
 """Root mean squares of the features of cards, drawn and scanned, at each scale: to within a tenth or so."""
 
+ZOOMED = 0.5
+"""Share of the cards that are looked at closely, where cards are large enough for it."""
+
 AUGMENT = 1.0
 """Probability of each augmentation: heads on features learn a folder by heart sooner than pixels do."""
 RATE = 0.4
@@ -44,6 +47,30 @@ class Projected:
     def __call__(self, cards: tf.Tensor) -> tf.Tensor:
         """Return float32 logits (n, patches) of cards in [-1, 1], in training mode: (n, height, width, 3)."""
         return tf.cast(self.heads(self.eye(cards, training=False), training=True), tf.float32)
+
+
+def zoom(cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Replace ZOOMED of the cards (n, height, width, 3) by a window of half their sides, enlarged to theirs.
+
+    The features were learnt on pictures of 224 pixels: of a card's letters and small parts they see little
+    unless these are enlarged. Windows lie anywhere; a fifth of them at each edge, which few would reach else.
+    Cards that `eye` enlarges whole stay as they are.
+    """
+    height, width = cards.shape[1:3]
+    if min(height, width) < SHORTEST:
+        return cards
+    down, right, chosen = tf.unstack(tf.random.stateless_uniform((3, tf.shape(cards)[0]), seed))
+    windows = tf.gather(cards, window(down, height), axis=1, batch_dims=1)
+    windows = tf.gather(windows, window(right, width), axis=2, batch_dims=1)
+    enlarged = tf.image.resize(windows, (height, width))
+    return tf.where((chosen < ZOOMED)[:, None, None, None], enlarged, cards)
+
+
+def window(place: tf.Tensor, side: int) -> tf.Tensor:
+    """Return which half of a side is looked at, int32 (n, side // 2), for places in [0, 1)."""
+    room = side - side // 2
+    first = tf.cast(tf.round((1.4 * place - 0.2) * room), tf.int32)
+    return tf.clip_by_value(first, 0, room)[:, None] + tf.range(side // 2)
 
 
 def eye(height: int, width: int) -> keras.Model:

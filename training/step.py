@@ -13,7 +13,7 @@ from training.devices import Replica
 from training.losses import LOSSES, gradient_penalty
 from training.models import Networks, answer, to_unit
 from training.negatives import negatives
-from training.projected import AUGMENT, RATE
+from training.projected import AUGMENT, RATE, zoom
 from training.schedule import easing, learning_rate, slowed
 
 Metrics = dict[str, tf.Tensor]
@@ -249,9 +249,11 @@ class Step:
         return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
 
     def project(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Return the projected discriminator's logits (rows, patches) of augmented cards."""
+        """Return the projected discriminator's logits (rows, patches) of augmented cards, some seen close."""
         assert self.networks.projected
-        return self.networks.projected(self.augmented(turn, cards, AUGMENT, seed))
+        change_seed, zoom_seed = tf.unstack(tf.random.split(seed))
+        changed = augment(turn.replica.placed(cards), AUGMENT, change_seed)
+        return self.networks.projected(turn.replica.own(zoom(changed, zoom_seed)))
 
     def seen(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Return this replica's cards as the discriminator sees them."""

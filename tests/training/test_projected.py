@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from training import train
 from training.checkpoints import Progress
 from training.config import BadConfig
 from training.models import Networks
 from training.presets import configure
-from training.projected import USUAL, Projected
+from training.projected import USUAL, Projected, window, zoom
 from training.run import Run
 from training.sample_cards import draw_card
 from training.step import Step
@@ -93,6 +95,46 @@ def test_heads_are_taken_over_where_both_runs_have_them(tiny_run, tmp_path):
     assert not moved(theirs.parts()["projected"].get_weights(), ours.parts()["projected"].get_weights())
     assert weights_of(run.folder, configure("smoke", 56, 40)).projected is None
     weights_of(tiny_run.run, CONFIG).give(ours)  # whose heads stay as they are
+
+
+LARGE = tf.random.stateless_uniform((64, 70, 64, 3), [3, 4], -1, 1)
+
+
+def test_half_of_large_cards_are_looked_at_closely_and_the_others_whole():
+    zoomed = zoom(LARGE, tf.constant([5, 6]))
+    assert zoomed.shape == LARGE.shape
+    whole = np.all(zoomed == LARGE, axis=(1, 2, 3))
+    assert 20 <= whole.sum() <= 44
+    windows = [
+        (y, x) for y in range(LARGE.shape[1] // 2 + 1) for x in range(LARGE.shape[2] // 2 + 1)
+    ]  # every place that a window can have
+    close = zoomed[int(np.argmin(whole))].numpy()
+    card = LARGE[int(np.argmin(whole))]
+    enlarged = tf.image.resize([card[y : y + 35, x : x + 32] for y, x in windows], (70, 64)).numpy()
+    assert np.isclose(enlarged, close, atol=1e-6).all(axis=(1, 2, 3)).sum() == 1
+
+
+def test_small_cards_are_never_cut():
+    small = LARGE[:, :56, :40]
+    assert zoom(small, tf.constant([5, 6])) is small
+
+
+@given(st.integers(64, 300))
+def test_windows_lie_within_a_side_and_reach_both_ends(side):
+    seen = window(tf.linspace(0.0, 0.999, 101), side).numpy()
+    assert seen.shape == (101, side // 2)
+    assert (np.diff(seen) == 1).all()
+    assert (seen.min(), seen.max()) == (0, side - 1)
+    assert 10 <= (seen[:, 0] == 0).sum() <= 20
+
+
+def test_the_generator_learns_from_what_is_looked_at_closely():
+    with tf.GradientTape() as tape:
+        tape.watch(LARGE)
+        loss = tf.reduce_sum(zoom(LARGE, tf.constant([5, 6])))
+    slopes = tape.gradient(loss, LARGE).numpy()
+    np.testing.assert_allclose(slopes.sum(), LARGE.numpy().size, rtol=1e-4)  # as much as was looked at
+    assert (slopes == 0).any()
 
 
 def test_a_weight_below_zero_is_refused():
