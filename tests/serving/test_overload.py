@@ -62,7 +62,7 @@ def settings(**given: object) -> Settings:
 def test_a_full_queue_refuses_at_once_and_without_reading_a_body():
     backend = GatedBackend()
     with (
-        live(backend, settings(max_rows=16)) as url,
+        live(backend, settings(max_rows=16, slots=1)) as url,
         client_of(url) as client,
         concurrent.futures.ThreadPoolExecutor(9) as threads,
     ):
@@ -84,7 +84,7 @@ def test_a_full_queue_refuses_at_once_and_without_reading_a_body():
 def test_a_full_queue_for_scores_reads_no_upload():
     backend = GatedBackend()
     with (
-        live(backend, settings(max_rows=16)) as url,
+        live(backend, settings(max_rows=16, slots=1)) as url,
         client_of(url) as client,
         concurrent.futures.ThreadPoolExecutor(17) as threads,
     ):
@@ -119,7 +119,7 @@ def test_a_client_that_waits_a_second_is_told_after_a_second():
 def test_rows_of_a_client_that_left_are_not_drawn():
     backend = GatedBackend()
     with (
-        live(backend) as url,
+        live(backend, settings(slots=1)) as url,
         client_of(url) as client,
         concurrent.futures.ThreadPoolExecutor(2) as threads,
     ):
@@ -137,7 +137,7 @@ def test_rows_of_a_client_that_left_are_not_drawn():
 def test_requests_at_the_same_time_share_calls_and_each_gets_its_own_cards():
     backend = GatedBackend()
     with (
-        live(backend) as url,
+        live(backend, settings(slots=1)) as url,
         client_of(url) as client,
         concurrent.futures.ThreadPoolExecutor(20) as threads,
     ):
