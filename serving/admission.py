@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Pure ASGI: refuses what its route would refuse too, for a tenth of what that costs.
+    """Pure ASGI: refuses what its route would refuse too, for a sixth of what that costs.
 
     Twice as many requests as can be answered come with as many refusals, and what those cost is taken from
     the others. Whoever asks for more than one card is let in by its route, which knows how many they are. A

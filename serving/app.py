@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from serving import heap, problems, tracing
+from serving import problems, tracing
 from serving.admission import Admission
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
@@ -165,5 +165,4 @@ async def load(backend: Backend) -> None:
     except Exception:
         logger.exception("The models could not be loaded")
     else:
-        heap.settle()
         logger.info("The models of version %s are ready", info.version)

@@ -93,7 +93,6 @@ class Batcher:
         self._on_failure = on_failure
         self._generate = Lane(GENERATE.model, self._send_noise, Generated.joined, self._observer)
         self._score = Lane(SCORE.model, self._send_cards, Scored.joined, self._observer)
-        self._lanes: dict[str, Lane[Any]] = {lane.model: lane for lane in (self._generate, self._score)}
         self._turns: list[Lane[Any]] = [self._generate, self._score]  # the next one first
         self._workers: set[asyncio.Task[None]] = set()
         self._info: ModelInfo | None = None  # when the models were last described
@@ -159,7 +158,7 @@ class Batcher:
 
     def refuse_if_full(self, model: str, seconds: float) -> None:
         """Raise what letting in a single row would raise, for someone who waits so many seconds."""
-        self._check(self._lanes[model], 1, seconds)
+        self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds)
 
     async def close(self) -> None:
         """Stop; whoever still waits is told so. A call under way is left to the backend."""

@@ -1,4 +1,4 @@
-"""The models in this process: the newest pair of a model store, run by TensorFlow in its own thread."""
+"""The models in this process: the newest pair of a model store, run by TensorFlow in threads of their own."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ class EmbeddedBackend:
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")  # calls go on meanwhile
         self._looked_at = -LOOK_EVERY
         self._pair: Pair | None = None
-        self._loading: Future[Pair] | None = None
+        self._loading: Future[None] | None = None
         self._failure: tuple[str, list[Version], float] | None = None  # why, of which versions, when
 
     async def info(self) -> ModelInfo:
@@ -112,7 +112,7 @@ class EmbeddedBackend:
         return signatures.scored(answer, len(cards), pair.info.version)
 
     async def close(self) -> None:
-        """Let go of the thread; a call that is running runs to its end."""
+        """Let go of the threads; a call that is running runs to its end."""
         for threads in (self._threads, self._loader):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -124,11 +124,10 @@ class EmbeddedBackend:
             try:
                 # The load goes on when one of those who wait for it does not.
                 waiting = asyncio.shield(asyncio.wrap_future(self._loading))
-                pair = await asyncio.wait_for(waiting, self._deadline)
-                self._loading = None  # it would keep these models for good
-                return pair
+                await asyncio.wait_for(waiting, self._deadline)
             except TimeoutError:
                 raise NotReady("The models are still loading. Try again in a few seconds.") from None
+            assert self._pair
         if time.monotonic() - self._looked_at >= LOOK_EVERY:
             self._looked_at = time.monotonic()
             self._loader.submit(self._exchange, self._pair.info.version)
@@ -148,14 +147,18 @@ class EmbeddedBackend:
                 return
         try:
             self._pair = load(versions[0])
-            heap.settle()
         except Exception as error:
             log.exception("Version %d in %s cannot be loaded", versions[0].number, self._models)
             self._failure = reason_of(error), versions, time.monotonic()
+        else:
+            heap.settle()
         self._looked_at = time.monotonic()
 
-    def _load(self) -> Pair:
-        """Load the newest version that can be loaded, but not the same broken ones again and again."""
+    def _load(self) -> None:
+        """Load the newest version that can be loaded, but not the same broken ones again and again.
+
+        It returns no models: whoever keeps what it returns would keep them when they are long replaced.
+        """
         try:
             versions = complete_versions(self._models)
         except OSError as error:
@@ -170,13 +173,13 @@ class EmbeddedBackend:
                 raise NotReady(reason)
         try:
             self._pair = load_newest(self._models, versions)
-            return self._pair
+            heap.settle()
         except NotReady as error:
             self._failure = str(error), versions, time.monotonic()
             raise
 
     async def _in_thread(self, call: Call, inputs: Mapping[str, NDArray[Any]]) -> Answer:
-        """Run a model call in the models' thread."""
+        """Run a model call in one of the models' threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, inputs)
 
 

@@ -17,7 +17,7 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from serving import keys, logs, shell
+from serving import heap, keys, logs, shell
 from serving.app import create_app
 from serving.connection import within
 from serving.life import Life
@@ -42,6 +42,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print one line."""
         await super().startup(sockets)
+        heap.settle()
         if self.started and sockets:
             sys.stdout.write(f"Holofoil: {url(sockets[0])}\n")
             sys.stdout.flush()

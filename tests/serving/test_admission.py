@@ -21,7 +21,7 @@ def full() -> Iterator[httpx.Client]:
     """Run a gateway whose queue for cards is full; yield a client of it."""
     backend = GatedBackend()
     with (
-        live(backend, Settings(max_rows=16, slots=1, metrics="here", body_timeout=1.0)) as url,
+        live(backend, Settings(max_rows=16, slots=1, metrics="here", body_timeout=1.0, deadline=60)) as url,
         client_of(url) as client,
         concurrent.futures.ThreadPoolExecutor(2) as threads,
     ):
