@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Literal
 
@@ -14,6 +14,15 @@ LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabi
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]
 
+
+COUNTS = (
+    "r1_every",
+    "steps_per_call",
+    "sample_every",
+    "checkpoint_every",
+    "steer_every",
+    "examine_every",
+)
 
 LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
 
@@ -97,6 +106,10 @@ class Config:
     """Images between two checkpoints."""
     evaluate_every: int = 50_000
     """Images between two evaluations, which also decide which checkpoint is the best; 0 makes none."""
+    steer_every: int = 2_000
+    """Images between two looks at what the discriminator learns by heart."""
+    examine_every: int = 4_000
+    """Images between two looks of the doctor at generated cards."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is built."""
@@ -118,7 +131,15 @@ class Config:
             raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
-        for name in ("r1_every", "sample_every", "checkpoint_every", "steps_per_call"):
+        numbers = (
+            "r1_every",
+            "steps_per_call",
+            "sample_every",
+            "checkpoint_every",
+            "steer_every",
+            "examine_every",
+        )
+        for name in numbers:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
@@ -134,6 +155,10 @@ class Config:
             raise BadConfig(f"There is one class, {self.classes[0]}; labels need two or more.")
         if self.networks != "posted":
             self.base_grid()
+
+    def with_batch(self, batch: int) -> "Config":
+        """Return the same numbers with another batch, of which as large a share are negatives."""
+        return replace(self, batch=batch, negatives=self.negatives * batch // self.batch)
 
     def base_grid(self) -> tuple[int, int]:
         """Return (height, width) of the lowest resolution.

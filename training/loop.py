@@ -35,8 +35,6 @@ SAMPLES = 60  # cards in a grid
 JUDGED = 500  # generated cards in an evaluation
 CHUNK = 50  # of them drawn at a time
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
-STEER_EVERY = 2_000  # images between two looks at what the discriminator learns by heart
-CHECKUP_EVERY = 4_000  # images between two looks of the doctor at generated cards
 
 Judge = Callable[[NDArray[np.uint8]], dict[str, float]]
 """Measures generated cards (n, height, width, 3); of its numbers "kid" and "coverage" name the best."""
@@ -72,10 +70,10 @@ class Loop:
         self.state = self.networks.parts() | self.step.optimizers()
         self.last = steps_of(config)
         self.steps_per_call = config.steps_per_call or 1
-        examined = CHECKUP_EVERY if config.doctor != "off" else 0
+        examined = config.examine_every if config.doctor != "off" else 0
         self.calendar = {
             "log": max(LOG_EVERY, self.steps_per_call) * config.batch,
-            "steer": STEER_EVERY if config.augment == "adaptive" else examined,
+            "steer": config.steer_every if config.augment == "adaptive" else examined,
             "examine": examined,
             "evaluate": config.evaluate_every,  # on every host, so that all take blocks of one length
             "checkpoint": config.checkpoint_every,
@@ -190,7 +188,7 @@ class Loop:
         probability = self.progress.probability
         looked = self.steering.look(self.progress.step, probability)
         if self.config.augment == "adaptive":
-            between = max(STEER_EVERY, self.config.batch)
+            between = max(self.config.steer_every, self.config.batch)
             probability = next_probability(probability, looked["r_v"], between)
             self.progress = replace(self.progress, probability=probability)
         return looked | {"augment": probability}

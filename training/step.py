@@ -47,7 +47,7 @@ class Step:
     batch. All randomness comes from (config.seed, index), so that a resumed run repeats the unbroken one.
     """
 
-    def __init__(self, config: Config, networks: Networks, xla: bool | None = None) -> None:
+    def __init__(self, config: Config, networks: Networks) -> None:
         self.config = config
         self.networks = networks
         self.loss = LOSSES[config.loss]
@@ -67,7 +67,7 @@ class Step:
             devices.convolve_in(config.precision, network)
         if self.replicas > 1:
             devices.normalise_together(networks.generator)
-        self.compiled = self.compile(self.replicas == 1 and devices.accelerated() if xla is None else xla)
+        self.compiled = self.compile()
 
     def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
         """Name each network's, as checkpoints do."""
@@ -94,21 +94,17 @@ class Step:
         first_, moving = tf.constant(first, tf.int64), (tf.constant(probability), tf.constant(strength))
         return self.compiled(cards, labels, first_, *moving)
 
-    def compile(self, xla: bool) -> Callable[..., Metrics]:
-        """Return the loop over batches as one graph, each step compiled by XLA or not.
+    def compile(self) -> Callable[..., Metrics]:
+        """Return the loop over batches as one graph.
 
-        XLA is for a GPU: on a CPU it did not finish the posted networks' step in a quarter of an hour.
-        Replicas do without: they exchange gradients in the middle of a step.
+        XLA stays out of it: it compiles a step for minutes, and what it made was slower (LOG.md).
         """
         config = self.config
-        one = self.step
-        if xla:
-            one = tf.function(one, jit_compile=True, autograph=False)
 
         def several(cards: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, *moving: tf.Tensor) -> Metrics:
             def body(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 row = tf.cast(i, tf.int32)
-                taken = self.strategy.run(one, (cards[row], labels[row], first + i, *moving))
+                taken = self.strategy.run(self.step, (cards[row], labels[row], first + i, *moving))
                 return i + 1, total + self.strategy.reduce(tf.distribute.ReduceOp.MEAN, taken, axis=None)
 
             steps = tf.shape(cards, tf.int64)[0]

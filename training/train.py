@@ -204,7 +204,7 @@ def fitted(config: Config, cards: Dataset, batch_given: bool) -> Config:
     if config.augment_from is None:
         config = replace(config, augment_from=0.3 if len(cards.train) < FEW else 0.0)
     if not batch_given:
-        config = replace(config, batch=min(config.batch, len(cards.train)))
+        config = config.with_batch(min(config.batch, len(cards.train)))
     if config.precision is None:
         config = replace(config, precision="bfloat16" if devices.multiplies_bfloat16() else "float32")
     if config.steps_per_call is None:

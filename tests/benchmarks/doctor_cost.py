@@ -33,7 +33,6 @@ def main() -> None:
     from training.checkup import LOOKED_AT, Checkup
     from training.doctor.doctor import Doctor
     from training.feed import Feed
-    from training.loop import CHECKUP_EVERY, STEER_EVERY
     from training.models import Networks, draw
     from training.presets import configure
     from training.steering import Steering
@@ -65,7 +64,7 @@ def main() -> None:
             part()
             if turn:  # the first compiles
                 times[name].append(time.process_time() - started)
-    print_table(options.preset, config.batch, times, CHECKUP_EVERY, STEER_EVERY)
+    print_table(options.preset, config.batch, times, config.examine_every, config.steer_every)
 
 
 def print_table(

@@ -1,6 +1,6 @@
 """Compares recipes at equal time and at equal images seen, with several seeds, on the same cards.
 
-python -m tests.benchmarks.recipes DATA OUT [--recipes nano r3 ...] [--cards 300] [--seeds 0 1 2]
+python -m tests.benchmarks.recipes DATA OUT [--recipes nano r3 ...] [--seeds 0 1 2] [--seconds 60 600 ...]
 
 Each cell (recipe, number of cards, seed) trains in a process of its own, on one core, for as many seconds of
 processor time: other work on the machine lengthens the wait and changes nothing. What is there already in OUT
@@ -34,6 +34,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "nano, projected": ("nano", {"projected": 1.0}),
     "nano, projected, 2e-4": ("nano", {"projected": 1.0, "learning_rate": 2e-4}),
     "nano, bfloat16": ("nano", {"precision": "bfloat16"}),
+    "tiny": ("tiny", {}),
+    "base": ("base", {"batch": 32, "learning_rate": 5e-4}),
 }
 FAKES = 500
 """Generated cards that are judged, against as many real ones."""
@@ -48,7 +50,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--cards", nargs="+", type=int, default=[0], help="0 is all of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument("--seconds", nargs="+", type=float, default=[150.0], help="to judge after, rising")
     parser.add_argument("--images", type=int, default=10_000, help="at which all are judged too")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--cell", help=argparse.SUPPRESS)
@@ -78,7 +80,7 @@ def run_cell(options: argparse.Namespace, cell: dict[str, Any]) -> None:
     if path(options, cell).exists():
         return
     arguments = [str(options.data), str(options.out), "--cell", json.dumps(cell)]
-    limits = ["--seconds", str(options.seconds), "--images", str(options.images)]
+    limits = ["--images", str(options.images), "--seconds", *map(str, options.seconds)]
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_NUM_INTRAOP_THREADS": "1",
@@ -113,7 +115,7 @@ def train_cell(options: argparse.Namespace, cell: dict[str, Any]) -> None:
         drawn = draw(networks.average, noise, tf.zeros(FAKES, tf.int32))
         return {"images": seen, "seconds": spent, **judge(drawn)}
 
-    points, spent, seen = [], 0.0, 0
+    points, spent, seen, due = [], 0.0, 0, list(options.seconds)
     with Feed(cards, config.batch, config.seed) as feed:
         for index, batch in enumerate(feed):
             began = time.process_time()
@@ -123,10 +125,11 @@ def train_cell(options: argparse.Namespace, cell: dict[str, Any]) -> None:
             spent += time.process_time() - began if index > 1 else 0.0
             seen += config.batch
             if seen - config.batch < options.images <= seen:
-                points.append(judged(seen, spent))
-            if spent > options.seconds:
+                points.append({"at": "images"} | judged(seen, spent))
+            if spent > due[0]:
+                points.append({"at": due.pop(0)} | judged(seen, spent))
+            if not due:
                 break
-    points.append(judged(seen, spent))
     path(options, cell).write_text(json.dumps(cell | {"points": points}, indent=1))
 
 
@@ -141,21 +144,26 @@ def configured(cell: dict[str, Any], height: int, width: int) -> Any:
 
 
 def print_table(options: argparse.Namespace, cells: list[dict[str, Any]]) -> None:
-    print(
-        f"\n{options.data.name}, {options.seconds:g} s of one core; `then` is at {options.images:,} images\n"
-    )
-    print("| recipe | cards | images a CPU second | KID then | images | KID | FID | coverage |")
-    print("|---|---|---|---|---|---|---|---|")
+    """Print a row for each recipe and number of cards: KID at every time, the rest after the last."""
+    print(f"\n{options.data.name}, seconds of one core\n")
+    times = {"images": f"{options.images:,} images"} | {time: f"{time:g} s" for time in options.seconds}
+    heads = ["recipe", "cards", "images a CPU second", *(f"KID at {time}" for time in times.values())]
+    heads += ["images", "FID", "coverage"]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for cards in options.cards:
         for recipe in options.recipes:
             runs = [c["points"] for c in cells if (c["recipe"], c["cards"]) == (recipe, cards)]
             ends = [run[-1] for run in runs]
-            thens = [run[0] for run in runs if len(run) > 1]
             rate = spread([end["images"] / end["seconds"] for end in ends])
-            then = spread([point["kid"] for point in thens]) if thens else "not reached"
-            last = " | ".join(spread([end[name] for end in ends]) for name in ("images", "kid", "fid"))
+            kids = " | ".join(kid_at(runs, time) for time in times)
+            last = " | ".join(spread([end[name] for end in ends]) for name in ("images", "fid"))
             coverage = spread([end["coverage"] for end in ends], 2)
-            print(f"| {recipe} | {cards or 'all'} | {rate} | {then} | {last} | {coverage} |")
+            print(f"| {recipe} | {cards or 'all'} | {rate} | {kids} | {last} | {coverage} |")
+
+
+def kid_at(runs: list[list[dict[str, Any]]], time: float | str) -> str:
+    kids = [point["kid"] for run in runs for point in run if point["at"] == time]
+    return spread(kids) if kids else "not reached"
 
 
 def spread(values: list[float], digits: int = 0) -> str:

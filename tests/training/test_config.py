@@ -37,7 +37,7 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
         ("dcgan-r1", 57, 40, {}, "start from 40x57"),
         ("base", 102, 74, {}, "multiples of 8, such as 40x56"),
         ("dcgan-r1", 56, 40, {"batch": 1}, "2 or more"),
-        ("dcgan-r1", 56, 40, {"batch": 2}, "generated cards too"),
+        ("dcgan-r1", 56, 40, {"batch": 2, "negatives": 2}, "generated cards too"),
         ("dcgan-r1", 72, 72, {"channels": (8,) * 4}, "such as 80x80"),
         ("dcgan-r1", 56, 40, {"seed": -1}, "whole number from 0"),
         ("dcgan-r1", 56, 40, {"seed": 2**31}, "whole number from 0"),
@@ -63,3 +63,20 @@ def test_numbers_that_cannot_be_trained_are_refused_with_the_way_out(preset, hei
 def test_the_machine_and_the_time_choose_a_preset_that_there_is(gpu, hours, preset):
     assert suiting(gpu, hours) == preset
     assert preset in PRESETS
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "batch"),
+    [(56, 40, 256), (64, 64, 256), (112, 80, 256), (224, 160, 64), (256, 256, 32)],
+)
+def test_a_gpu_gets_the_batch_that_fits_its_memory(height, width, batch):
+    config = configure("base", height, width)
+    assert config.batch == batch
+    assert config.negatives == batch // 16
+    assert config.learning_rate == pytest.approx(8e-4 * (batch / 256) ** 0.5)
+
+
+def test_another_batch_has_as_large_a_share_of_negatives():
+    assert configure("nano", 56, 40, batch=64).negatives == 4
+    assert configure("base", 56, 40, batch=8).negatives == 0
+    assert configure("nano", 56, 40, batch=64, negatives=3).negatives == 3

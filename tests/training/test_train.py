@@ -225,6 +225,8 @@ def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(d
     cards = dataset.load(data)
     default = train.fitted(configure("seed", 64, 64), cards, batch_given=False)
     assert default.batch == len(cards.train) < configure("seed", 64, 64).batch
+    fitted = train.fitted(configure("base", 56, 40), cards, batch_given=False)
+    assert (fitted.batch, fitted.negatives) == (len(cards.train), len(cards.train) // 16)
 
 
 def test_a_run_is_not_ended_before_where_it_is(data, tmp_path):

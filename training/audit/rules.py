@@ -16,6 +16,7 @@ from training.doctor.finding import Finding, Severity
 from training.folder import Pictures, Skip
 
 FEWEST_CARDS = 16
+HOPELESS = 32  # cards below which even a CPU's batch holds nearly all of them
 ENOUGH_CARDS = 300
 SHOWINGS = 1000  # of one card in a run, beyond which the discriminator knows it by heart
 SHAPES_DIFFER = 0.03  # standard deviation of the aspects, as a share of their median
@@ -91,11 +92,10 @@ def few_cards(count: int, aim: Aim) -> Exhibit | None:
     if count >= aim.enough:
         return None
     config = aim.config
-    hopeless = count < max(FEWEST_CARDS, config.batch)
     showings = f", each of which it would show {config.images // count:,} times" if count else ""
     return exhibit_of(
         "A1",
-        Severity.CRITICAL if hopeless else Severity.WARNING,
+        Severity.CRITICAL if count < HOPELESS else Severity.WARNING,
         f"{count:,} cards are few for --preset {config.preset}.",
         f"{count:,} cards to train on{showings}; {aim.enough:,} or more suffice",
         "What the discriminator has seen a thousand times it knows by heart, and the generator copies it.",
