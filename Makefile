@@ -17,7 +17,7 @@ serve: .venv/.serve ## start the gateway with the models that ship with it
 	@HOLOFOIL_HOST=$(HOST) HOLOFOIL_PORT=$(PORT) .venv/bin/holofoil-gateway
 
 test: .venv/.dev ## every fast test
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## ruff, pyright, import rules
 	.venv/bin/ruff check

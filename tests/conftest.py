@@ -1,5 +1,9 @@
 """What several rooms' tests share: one tiny run on real sample cards, trained and exported once."""
 
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
     from training.models import Networks
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it while the others have ended."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 @dataclass(frozen=True)
 class TinyRun:
     """The whole path, walked once: sample cards, dataset, run, model store."""
@@ -27,19 +36,58 @@ class TinyRun:
     version: int
 
 
+Shared = Callable[[str, Callable[[Path], object]], Path]
+"""Returns the folder of a name, which whoever asks for it first fills."""
+
+
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Folders that all workers of xdist read and none changes: what is dear is made once."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        with (root / f"{name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.fstat(lock.fileno()).st_size:
+                fill(root / name)
+                lock.write("filled")
+        return root / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def many_cards(shared: Shared) -> Path:
+    """A folder of 200 sample cards."""
+    from training.sample_cards import sample_cards
+
+    return shared("cards", lambda folder: sample_cards(folder, count=200, seed=5))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared: Shared, many_cards: Path) -> TinyRun:
     from training import train
     from training.export import export
     from training.prepare import prepare
-    from training.sample_cards import sample_cards
 
-    root = tmp_path_factory.mktemp("smoke")
+    def fill(root: Path) -> None:
+        (root / "cards").mkdir(parents=True)
+        for path in sorted(many_cards.iterdir())[:48]:
+            shutil.copy(path, root / "cards")
+        prepare(root / "cards", root / "data", height=56, width=40)
+        train.start(root / "data", root / "run", "smoke", images=48)
+        export(root / "run", root / "store")
+
+    root = shared("smoke", fill)
     cards, data, run, store = (root / name for name in ("cards", "data", "run", "store"))
-    sample_cards(cards, count=48, seed=3)
-    prepare(cards, data, height=56, width=40)
-    train.start(data, run, "smoke", images=48)
-    return TinyRun(cards, data, run, store, export(run, store))
+    return TinyRun(cards, data, run, store, version_of(store))
+
+
+def version_of(store: Path) -> int:
+    """Return the only version in a model store."""
+    (version,) = (store / "generator").iterdir()
+    return int(version.name)
 
 
 @dataclass(frozen=True)
@@ -53,7 +101,7 @@ class Kinds:
 
 
 @pytest.fixture(scope="session")
-def kinds(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Kinds:
+def kinds(tiny_run: TinyRun, shared: Shared) -> Kinds:
     from training import dataset
     from training.export import export_networks
     from training.models import Networks
@@ -64,5 +112,6 @@ def kinds(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Kinds:
     # Weights as they are drawn give grey cards of either kind.
     for weight in networks.average.trainable_weights + networks.discriminator.trainable_weights:
         weight.assign(4 * weight)
-    store = tmp_path_factory.mktemp("kinds")
-    return Kinds(networks, store, export_networks(config, networks, 0, dataset.load(tiny_run.data), store))
+    data = dataset.load(tiny_run.data)
+    store = shared("kinds", lambda folder: export_networks(config, networks, 0, data, folder))
+    return Kinds(networks, store, version_of(store))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.features import Cards, Features
@@ -23,6 +22,8 @@ KID_SUBSET_MOST = 500
 SSIM_PAIRS = 200
 SSIM_FILTER = 11  # side of its window, in pixels
 SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of Wang, Simoncelli and Bovik 2003, finest first
+SSIM_FLOORS = (0.01**2, 0.03**2)  # what keeps its two quotients finite
+SSIM_SIGMA = 1.5  # of its window, in pixels
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,46 @@ def pair_similarity(cards: Cards, seed: int = 0, pairs: int = SSIM_PAIRS) -> flo
     random = np.random.default_rng(seed)
     first = random.integers(len(cards), size=pairs)
     second = (first + random.integers(1, len(cards), size=pairs)) % len(cards)
-    side = min(cards.shape[1:3])
+    return float(ms_ssim(cards[first], cards[second]).mean())
+
+
+def ms_ssim(one: Cards, other: Cards) -> NDArray[np.floating]:
+    """Return the MS-SSIM (n,) of n pairs of cards.
+
+    tf.image.ssim_multiscale gives the same numbers in five times the time: it convolves with a square window
+    where two matrix products do, one for each side of a card.
+    """
+    side = min(one.shape[1:3])
     window = min(SSIM_FILTER, side)
     scales = max(1, min(len(SSIM_WEIGHTS), int(np.log2(side / window)) + 1))
     weights = np.array(SSIM_WEIGHTS[:scales]) / sum(SSIM_WEIGHTS[:scales])
-    scores = tf.image.ssim_multiscale(
-        tf.constant(cards[first]), tf.constant(cards[second]), 255, weights.tolist(), filter_size=window
-    )
-    return float(tf.reduce_mean(scores))
+    x, y = (np.moveaxis(cards, 3, 1).astype(np.float32) / 255 for cards in (one, other))
+    score = np.ones(x.shape[:2], np.float32)
+    for scale, weight in enumerate(weights):
+        if scale:
+            x, y = halved(x), halved(y)
+        mean_x, mean_y, square, product = (blurred(z, window) for z in (x, y, x * x + y * y, x * y))
+        means, mean_squares = 2 * mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+        alike = (2 * product - means + SSIM_FLOORS[1]) / (square - mean_squares + SSIM_FLOORS[1])
+        if scale == scales - 1:
+            alike *= (means + SSIM_FLOORS[0]) / (mean_squares + SSIM_FLOORS[0])
+        score *= np.maximum(alike.mean(axis=(2, 3)), 0) ** weight
+    return score.mean(axis=1)
+
+
+def blurred(cards: NDArray[np.floating], window: int) -> NDArray[np.floating]:
+    """Return SSIM's Gaussian means of cards (n, 3, height, width) at every place of its window."""
+    weights = np.exp(-np.square(np.arange(window) - (window - 1) / 2) / (2 * SSIM_SIGMA**2))
+    weights /= weights.sum()
+    for _ in range(2):  # along the first of both sides, which becomes the last
+        places = cards.shape[2] - window + 1
+        rows = [np.pad(weights, (start, places - 1 - start)) for start in range(places)]
+        cards = np.tensordot(cards, np.array(rows, np.float32), (2, 1))
+    return cards
+
+
+def halved(cards: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Halve cards (n, 3, height, width), a last odd row or column repeated."""
+    height, width = cards.shape[2:]
+    even = np.pad(cards, ((0, 0), (0, 0), (0, height % 2), (0, width % 2)), "edge")
+    return (even[:, :, ::2, ::2] + even[:, :, 1::2, ::2] + even[:, :, ::2, 1::2] + even[:, :, 1::2, 1::2]) / 4

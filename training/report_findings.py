@@ -1,7 +1,6 @@
 """What a doctor found in a run, for its report: each finding with when it began, was treated, and ended."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.runs import facts_of
 
 TEXTS = ("id", "name", "severity", "what", "evidence", "why", "remedy")
+MOST_STEPS = 2**53  # no run takes more; what a damaged line says may be beyond any float
 
 
 @dataclass
@@ -63,9 +63,9 @@ def episodes(lines: Iterable[Mapping[str, object]], batch: int) -> list[Episode]
 
 
 def place(line: Mapping[str, object]) -> float:
-    """Return the step of a line; 0 where it has none."""
+    """Return the step of a line; 0 where it has none that a run could take."""
     step = line.get("step")
-    return float(step) if isinstance(step, int | float) and math.isfinite(step) else 0.0
+    return float(step) if isinstance(step, int | float) and abs(step) < MOST_STEPS else 0.0
 
 
 def written(log: Path) -> Iterator[dict[str, object]]:

@@ -7,15 +7,12 @@ from training.checkup import Checkup, thumbnails
 from training.doctor.overfit import COPIES, MANY_COPIES
 from training.doctor.pictures import ALIKE, ALL_ALIKE, FIXED, GRID, SAME
 from training.prepare import prepare
-from training.sample_cards import sample_cards
 
 
 @pytest.fixture(scope="module")
-def cards(tmp_path_factory):
+def cards(many_cards, tmp_path_factory):
     """Sample cards, uint8 (200, 56, 40, 3), in an order that means nothing."""
-    folder = tmp_path_factory.mktemp("checkup")
-    sample_cards(folder / "cards", count=200, seed=5)
-    return np.array(prepare(folder / "cards", folder / "data", 56, 40).cards)
+    return np.array(prepare(many_cards, tmp_path_factory.mktemp("checkup") / "data", 56, 40).cards)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from training.augment import augment, colour, cut_out, translate
 from training.leaks import leaking, leaks
 from training.models import to_pixels, to_unit
 from training.prepare import prepare
-from training.sample_cards import sample_cards
 
 TRACES = {
     colour: {"contrast"},
@@ -17,12 +16,10 @@ TRACES = {
 
 
 @pytest.fixture(scope="module")
-def halves(tmp_path_factory):
+def halves(many_cards, tmp_path_factory):
     """Two times 32 sample cards, uint8 (32, 56, 40, 3)."""
-    folder = tmp_path_factory.mktemp("leaks")
-    sample_cards(folder / "cards", count=64, seed=5)
-    cards = np.array(prepare(folder / "cards", folder / "data", 56, 40).cards)
-    return cards[::2], cards[1::2]
+    cards = np.array(prepare(many_cards, tmp_path_factory.mktemp("leaks") / "data", 56, 40).cards)
+    return cards[:64:2], cards[1:64:2]
 
 
 def leaked(cards, change, probability):

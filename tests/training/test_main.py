@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -18,26 +19,55 @@ def test_help_lists_every_command_without_loading_tensorflow():
     assert "absl" not in answer.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["prepare", "nowhere", "out"], "nowhere is not a folder"),
-        (["prepare", ".", "out", "--size", "big"], "WIDTHxHEIGHT"),
-        (["prepare", ".", "out", "--size", "30x42"], "multiples of 8"),
-        (["sample-cards", "out", "--count", "0"], "at least one card"),
-        (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
-        (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
-        (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
-        (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
-        (["export", "nowhere", "out"], "holds no run"),
-        (["report", "nowhere"], "holds no run"),
-    ],
-)
-def test_what_the_user_can_mend_is_told_without_a_traceback(arguments, words):
-    answer = holofoil(*arguments)
+REFUSED = [
+    (["prepare", "nowhere", "out"], "nowhere is not a folder"),
+    (["prepare", ".", "out", "--size", "big"], "WIDTHxHEIGHT"),
+    (["prepare", ".", "out", "--size", "30x42"], "multiples of 8"),
+    (["sample-cards", "out", "--count", "0"], "at least one card"),
+    (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
+    (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
+    (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
+    (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
+    (["export", "nowhere", "out"], "holds no run"),
+    (["report", "nowhere"], "holds no run"),
+]
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from training.__main__ import main
+
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["holofoil", *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            main()
+        except SystemExit as end:
+            print(json.dumps([end.code, errors.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[tuple[int, str]]:
+    """The exit code and the words of each of REFUSED, from one process: most import TensorFlow first."""
+    commands = json.dumps([arguments for arguments, _ in REFUSED])
+    command = [sys.executable, "-c", ONE_AFTER_ANOTHER, commands]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=lambda number: " ".join(REFUSED[number][0]))
+def test_what_the_user_can_mend_is_told_without_a_traceback(answers, number):
+    status, errors = answers[number]
+    assert status == 1
+    assert REFUSED[number][1] in errors
+    assert "Traceback" not in errors
+
+
+def test_a_command_ends_its_process_with_the_same_words_and_code():
+    answer = holofoil("prepare", "nowhere", "out")
     assert answer.returncode == 1
-    assert words in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert answer.stderr.startswith("holofoil: nowhere is not a folder.")
+    assert answer.stderr.count("\n") == 1
 
 
 def test_a_disk_that_refuses_is_told_without_a_traceback(tmp_path):

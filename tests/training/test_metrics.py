@@ -1,16 +1,21 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from training.metrics import (
     ROWS,
+    SSIM_FILTER,
+    SSIM_WEIGHTS,
     copy_rate,
     covariance_root,
     density_and_coverage,
     fid,
     kid,
+    ms_ssim,
     nearest,
     pair_similarity,
     squared_mmd,
@@ -127,6 +132,23 @@ def test_copies_are_found_and_new_cards_are_not():
     assert copy_rate(train, held_out, copies) == 1
     assert copy_rate(train, held_out, new) < 0.05
     assert copy_rate(train, held_out, np.concatenate([copies, new])) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (40, 56), (80, 112), (45, 63)])
+def test_ms_ssim_is_that_of_tensorflow(size):
+    random = np.random.default_rng(0)
+    small = random.integers(0, 256, (8, 4, 3, 3)).astype(np.uint8)
+    one = np.stack([np.asarray(Image.fromarray(card).resize(size)) for card in small])
+    other = np.clip(one * random.uniform(0.5, 1.1, (8, 1, 1, 1)) + random.normal(0, 9, one.shape), 0, 255)
+    other = other.astype(np.uint8)
+    window = min(SSIM_FILTER, *size)
+    scales = int(np.log2(min(size) / window)) + 1
+    weights = np.array(SSIM_WEIGHTS[:scales]) / sum(SSIM_WEIGHTS[:scales])
+    theirs = tf.image.ssim_multiscale(
+        tf.constant(one), tf.constant(other), 255, weights.tolist(), filter_size=window
+    )
+    assert theirs.numpy().std() > 0.05
+    np.testing.assert_allclose(ms_ssim(one, other), theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (40, 56), (64, 64), (45, 63)])

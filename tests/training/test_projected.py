@@ -1,5 +1,7 @@
 """The projected discriminator, at the smallest size that is enlarged."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,9 +76,11 @@ def test_mixed_features_of_cards_have_the_size_of_one():
 
 
 def test_a_resumed_run_repeats_the_unbroken_one(tiny_run, tmp_path):
-    whole = train.start(tiny_run.data, tmp_path / "whole", "smoke", images=16, projected=1.0)
-    train.start(tiny_run.data, tmp_path / "parts", "smoke", images=8, projected=1.0)
-    parts = train.resume(tiny_run.data, tmp_path / "parts", images=16)
+    options = {"images": 16, "checkpoint_every": 8, "projected": 1.0}
+    whole = train.start(tiny_run.data, tmp_path / "whole", "smoke", **options)
+    shutil.copytree(whole.folder, tmp_path / "parts")
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "2")  # as if it had been killed before
+    parts = train.resume(tiny_run.data, tmp_path / "parts")
     ends = []
     for run in (whole, parts):
         networks = Networks.build(run.config)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -155,6 +155,7 @@ names = ["step", "id", "name", "severity", "what", "done", "over"]
 
 @settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.sampled_from(names), odd), max_size=9))
+@example([{"step": 1e308}, {"step": 10**400}])
 def test_no_line_of_findings_is_too_odd(lines):
     found = [episode.told() for episode in episodes(lines, 8)]
     assert len(found) <= len(lines)

@@ -14,11 +14,9 @@ KINDS = ("creatures", "plants", "relics", "places", "forces")
 COUNT = 200
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cards")
-    sample_cards(folder / "new" / "cards", COUNT, seed=4)
-    return folder / "new" / "cards"
+@pytest.fixture
+def folder(many_cards):
+    return many_cards
 
 
 def jpeg(image):
@@ -29,6 +27,11 @@ def jpeg(image):
 
 def test_count_cards_are_written_and_nothing_else(folder):
     assert sorted(path.name for path in folder.iterdir()) == [f"card-{i:06}.jpg" for i in range(COUNT)]
+
+
+def test_folders_that_are_not_there_are_made(tmp_path):
+    sample_cards(tmp_path / "new" / "cards", 1)
+    assert (tmp_path / "new" / "cards" / "card-000000.jpg").exists()
 
 
 def test_no_two_cards_are_alike(folder):
@@ -44,7 +47,7 @@ def test_every_card_is_5_to_7_and_passes_the_one_door(folder):
 
 def test_a_card_drawn_in_a_worker_is_the_card_drawn_here(folder):
     for index in (0, 17, COUNT - 1):
-        assert jpeg(draw_card(4, index)) == (folder / f"card-{index:06}.jpg").read_bytes()
+        assert jpeg(draw_card(5, index)) == (folder / f"card-{index:06}.jpg").read_bytes()
 
 
 def test_a_card_depends_on_its_seed_and_index_alone():

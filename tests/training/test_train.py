@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,20 +25,39 @@ from training.run import BadRun, Run, grid
 from training.step import Step, adam
 
 
-@pytest.fixture
-def data(tmp_path):
-    """Forty cards of different colours below a white bar, prepared."""
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory):
+    """Forty cards of different colours below a white bar."""
     from PIL import Image
 
-    folder = tmp_path / "cards"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("cards")
     for number in range(40):
         colour = tuple(np.random.default_rng(number).integers(0, 256, 3).tolist())
         card = Image.new("RGB", (40, 56), colour)
         card.paste("white", (0, 0, 40, 8))
         card.save(folder / f"{number}.png")
-    prepare(folder, tmp_path / "data", 56, 40)
-    return tmp_path / "data"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(cards, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    prepare(cards, folder, 56, 40)
+    return folder
+
+
+OPTIONS = {"batch": 8, "augment": 0.5, "checkpoint_every": 8}
+
+
+@pytest.fixture(scope="module")
+def two_steps(data, tmp_path_factory):
+    return train.start(data, tmp_path_factory.mktemp("two") / "run", "smoke", images=16, **OPTIONS).folder
+
+
+@pytest.fixture
+def run(two_steps, tmp_path):
+    """A run of two steps with a checkpoint of each, to be spoilt."""
+    return Run.open(shutil.copytree(two_steps, tmp_path / "run"))
 
 
 def weights(run: Run) -> list[np.ndarray]:
@@ -57,44 +77,42 @@ def steps(run: Run) -> list[dict]:
     return [json.loads(line) for line in run.metrics.read_text().splitlines()]
 
 
-def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, tmp_path):
-    options = {"batch": 8, "augment": 0.5}
-    unbroken = train.start(data, tmp_path / "unbroken", "smoke", images=32, **options)
-    train.start(data, tmp_path / "broken", "smoke", images=16, **options)
-    resumed = train.resume(data, tmp_path / "broken", images=32)
+def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, run, tmp_path):
+    unbroken = train.start(data, tmp_path / "unbroken", "smoke", images=32, **OPTIONS)
+    resumed = train.resume(data, run.folder, images=32)
     assert equal(weights(unbroken), weights(resumed))
 
 
-def test_kinds_of_cards_are_learnt_from_folders_and_go_on_after_a_break(data, tmp_path):
-    cards = tmp_path / "cards"
+def test_kinds_of_cards_are_learnt_from_folders_and_go_on_after_a_break(cards, tmp_path):
     for number, path in enumerate(sorted(cards.glob("*.png"))):
-        kind = cards / ("even" if number % 2 == 0 else "odd")
-        kind.mkdir(exist_ok=True)
-        path.rename(kind / path.name)
-    prepare(cards, tmp_path / "kinds", 56, 40)
-    options = {"batch": 8, "labels": "folders"}
-    unbroken = train.start(tmp_path / "kinds", tmp_path / "unbroken", "smoke", images=32, **options)
-    train.start(tmp_path / "kinds", tmp_path / "broken", "smoke", images=16, **options)
-    resumed = train.resume(tmp_path / "kinds", tmp_path / "broken", images=32)
+        kind = tmp_path / "cards" / ("even" if number % 2 == 0 else "odd")
+        kind.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, kind)
+    prepare(tmp_path / "cards", tmp_path / "kinds", 56, 40)
+    options = {"batch": 8, "labels": "folders", "images": 32, "checkpoint_every": 16}
+    unbroken = train.start(tmp_path / "kinds", tmp_path / "unbroken", "smoke", **options)
+    broken = shutil.copytree(unbroken.folder, tmp_path / "broken")
+    shutil.rmtree(broken / "checkpoints" / "4")  # as if it had been killed before
+    resumed = train.resume(tmp_path / "kinds", broken)
     assert resumed.config.classes == ("even", "odd")
     assert equal(weights(unbroken), weights(resumed))
 
 
-def test_the_same_seed_repeats_a_run_and_another_does_not(data, tmp_path):
-    first, again, other = (
-        train.start(data, tmp_path / name, "smoke", images=16, seed=seed)
-        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+def test_the_same_seed_repeats_a_run_and_another_does_not(data, run, tmp_path):
+    again, other = (
+        train.start(data, tmp_path / name, "smoke", images=16, seed=seed, **OPTIONS)
+        for name, seed in (("again", run.config.seed), ("other", run.config.seed + 1))
     )
-    assert equal(weights(first), weights(again))
-    assert not equal(weights(first), weights(other))
+    assert equal(weights(run), weights(again))
+    assert not equal(weights(run), weights(other))
 
 
-@pytest.mark.parametrize("preset", ["smoke", "posted"])
-@pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "hinge"])
-def test_a_step_moves_both_networks_and_the_average(preset, loss):
-    config = configure("smoke", 56, 40, loss=loss, r1=1.0, r2=1.0, augment=0.5)
-    if preset == "posted":
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "hinge", "as posted"])
+def test_a_step_moves_both_networks_and_the_average(loss):
+    if loss == "as posted":
         config = replace(configure("seed", 64, 64), batch=8)
+    else:
+        config = configure("smoke", 56, 40, loss=loss, r1=1.0, r2=1.0, augment=0.5)
     networks = Networks.build(config)
     step = Step(config, networks)
     before = {name: network.get_weights() for name, network in networks.parts().items()}
@@ -158,20 +176,18 @@ def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
     assert run.checkpoints.steps() == [8, 4]
 
 
-def test_metrics_of_a_resumed_run_have_no_step_twice(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=96)
+def test_metrics_of_a_resumed_run_have_no_step_twice(data, run):
     run.log({"step": 999, "images": 7992})  # written after the last checkpoint by a run that was killed
-    train.resume(data, tmp_path / "run", images=192)
+    train.resume(data, run.folder, images=192)
     logged = [line["step"] for line in steps(run)]
     assert logged == sorted(set(logged))
     assert logged[-1] == 24
 
 
-def test_a_line_of_metrics_that_was_cut_short_does_not_stop_a_resumed_run(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=16)
+def test_a_line_of_metrics_that_was_cut_short_does_not_stop_a_resumed_run(data, run):
     with run.metrics.open("a") as file:
         file.write('{"step": 9, "ima')
-    train.resume(data, tmp_path / "run", images=24)
+    train.resume(data, run.folder, images=24)
     assert [line["step"] for line in steps(run)] == [1, 2, 3]
 
 
@@ -181,28 +197,26 @@ def damage(path):
 
 @pytest.mark.parametrize("name", ["weights.index", "weights.data-00000-of-00001", "progress.json"])
 @pytest.mark.parametrize("harm", [damage, Path.unlink])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, capsys, name, harm):
-    run = train.start(data, tmp_path / "run", "smoke", images=16, checkpoint_every=8)
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run, capsys, name, harm):
     harm(run.checkpoints.folder / "2" / name)
     assert run.restore(Networks.build(run.config)) == 8
     assert "2 is damaged" in capsys.readouterr().out
 
 
-def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=16)
+def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those_before(data, run):
     ran = small_disk.resume(data, run.folder, images=32, most_bytes=20_000)
     assert ran.returncode == 1
-    assert "after step 4 could not be written" in ran.stderr
+    assert "after step 3 could not be written" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert run.restore(Networks.build(run.config)) == 16
 
 
-def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=8)
-    damage(run.checkpoints.folder / "1" / "weights.data-00000-of-00001")
+def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, run):
+    for step in ("1", "2"):
+        damage(run.checkpoints.folder / step / "weights.data-00000-of-00001")
     with pytest.raises(BadCheckpoint, match="Start a new run"):
-        train.resume(data, tmp_path / "run", images=16)
-    assert [line["step"] for line in steps(run)] == [1]
+        train.resume(data, run.folder, images=24)
+    assert [line["step"] for line in steps(run)] == [1, 2]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"unknown": 1}'])
@@ -229,23 +243,20 @@ def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(d
     assert (fitted.batch, fitted.negatives) == (len(cards.train), len(cards.train) // 16)
 
 
-def test_a_run_is_not_ended_before_where_it_is(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=16)
+def test_a_run_is_not_ended_before_where_it_is(data, run):
     with pytest.raises(BadConfig, match="has seen 16 images"):
-        train.resume(data, tmp_path / "run", images=8)
+        train.resume(data, run.folder, images=8)
     assert run.config.images == 16
 
 
-def test_a_run_is_not_overwritten_and_not_invented(data, tmp_path):
-    train.start(data, tmp_path / "run", "smoke", images=8)
+def test_a_run_is_not_overwritten_and_not_invented(data, run, tmp_path):
     with pytest.raises(BadRun, match="--resume"):
-        train.start(data, tmp_path / "run", "smoke", images=8)
+        train.start(data, run.folder, "smoke", images=8)
     with pytest.raises(BadRun, match="holds no run"):
         train.resume(data, tmp_path / "other")
 
 
-def test_a_run_is_not_resumed_on_other_cards(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=8)
+def test_a_run_is_not_resumed_on_other_cards(run):
     other = Dataset(np.zeros((20, 56, 40, 3), np.uint8), np.arange(18), np.arange(18, 20), "another")
     with pytest.raises(BadRun, match="other cards"):
         run.refuse_other_data(other)
@@ -292,8 +303,6 @@ def test_hosts_that_would_end_at_different_steps_are_refused(data, monkeypatch):
         train.configured(data, "smoke", "none", 1.0, {}, tf.distribute.get_strategy())
 
 
-def test_a_run_that_goes_on_from_any_step_tells_its_pace(data, tmp_path, capsys):
-    train.start(data, tmp_path / "run", "smoke", images=24)
-    capsys.readouterr()
-    train.resume(data, tmp_path / "run", images=200)
+def test_a_run_that_goes_on_from_any_step_tells_its_pace(data, run, capsys):
+    train.resume(data, run.folder, images=200)
     assert "to go" in capsys.readouterr().out

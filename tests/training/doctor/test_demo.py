@@ -68,16 +68,16 @@ def test_a_trial_is_made_once(made):
 @pytest.mark.parametrize("harm", ["cut short", "without cards", "of another recipe"])
 def test_a_trial_that_is_damaged_or_another_is_made_again(made, tmp_path, harm):
     out = shutil.copytree(made[0], tmp_path / "demo")
-    _, recipe = few()
+    recipe, _ = few()
     if harm == "cut short":
-        (out / "networks" / TRIAL).write_text('{"asked"')
+        (out / "posted" / TRIAL).write_text('{"asked"')
     elif harm == "without cards":
-        (out / "networks" / CARDS).unlink()
+        (out / "posted" / CARDS).unlink()
     else:
         recipe = recipe._replace(config=replace(recipe.config, learning_rate=1e-3))
-    before = (out / "networks" / TRIAL).stat().st_mtime_ns
+    before = (out / "posted" / TRIAL).stat().st_mtime_ns
     demo(out, SECOND, count=20, chosen=(recipe,))
-    assert (out / "networks" / TRIAL).stat().st_mtime_ns > before
+    assert (out / "posted" / TRIAL).stat().st_mtime_ns > before
 
 
 def test_the_end_is_the_last_tenth_of_the_steps():
