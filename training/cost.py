@@ -18,6 +18,7 @@ from training.losses import LOSSES
 from training.models import NearestConv2D, discriminator, folded, generator
 from training.presets import PRESETS
 from training.projected import Projected
+from training.spectral_norm import SpectralNorm
 
 FLOAT = 4  # bytes
 RUNTIME = 0.64e9
@@ -74,7 +75,7 @@ def operation_macs(operation: keras.Operation) -> int:
     if isinstance(operation, keras.Model):
         return macs(operation)
     outer = layer = cast(Any, operation)  # Keras gives shapes and kernels no types
-    if type(operation) is layers.SpectralNormalization:
+    if isinstance(operation, SpectralNorm):
         layer = outer.layer
     if type(layer) is NearestConv2D:
         return math.prod(outer.input.shape[1:-1]) * math.prod(folded(layer.kernel).shape)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from training.config import BadConfig, Config
+from training.spectral_norm import SpectralNorm
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16"}  # flags as Linux names them
 CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
@@ -92,7 +93,7 @@ def convolve_in(precision: str | None, network: keras.Model) -> None:
 
 def convolutions(network: keras.Model) -> list[layers.Layer]:
     """List a network's convolutions from its input on, those inside a spectral norm too."""
-    bare = (layer.layer if type(layer) is layers.SpectralNormalization else layer for layer in network.layers)
+    bare = (layer.layer if isinstance(layer, SpectralNorm) else layer for layer in network.layers)
     return [layer for layer in bare if isinstance(layer, CONVOLUTIONS)]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.config import Config
 from training.projected import Projected
+from training.spectral_norm import SpectralNorm
 
 LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
@@ -157,7 +158,7 @@ def dcgan_discriminator(config: Config, seeds: Seeds) -> keras.Model:
 
 def bounded(config: Config, layer: layers.Layer) -> layers.Layer:
     """Hold a layer's largest singular value at 1 (Miyato 2018), if the recipe bounds slopes that way."""
-    return layers.SpectralNormalization(layer) if config.spectral_norm else layer
+    return SpectralNorm(layer) if config.spectral_norm else layer
 
 
 def residual_generator(config: Config, seeds: Seeds) -> keras.Model:

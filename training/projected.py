@@ -14,6 +14,7 @@ from keras import layers
 
 from training.config import Config
 from training.efficientnet import efficientnet
+from training.spectral_norm import SpectralNorm
 
 SHORTEST = 64
 """Pixels of the shorter side that features are worth looking at: smaller cards are enlarged first."""
@@ -113,7 +114,7 @@ def heads(shapes: list[tuple[int, ...]], seeds: Iterator[int]) -> keras.Model:
     maps = [keras.Input(shape) for shape in shapes]
     network = keras.Model(maps, layers.Concatenate()([head(x, seeds) for x in maps]), name="projected")
     for layer in network.layers:
-        if isinstance(layer, layers.SpectralNormalization):  # whose own start no seed decides
+        if isinstance(layer, SpectralNorm):  # whose own start no seed decides
             layer.vector_u.assign(keras.random.normal(layer.vector_u.shape, seed=next(seeds)))
     return network
 
@@ -126,13 +127,13 @@ def head(x: Tensor, seeds: Iterator[int]) -> Tensor:
         x = bounded(x, width, 4, 2, next(seeds))
     x = bounded(x, min(2 * width, WIDEST), 3, 1, next(seeds))
     last = layers.Conv2D(1, 3, padding="same", kernel_initializer=start(next(seeds)))
-    return layers.Flatten()(layers.SpectralNormalization(last)(x))
+    return layers.Flatten()(SpectralNorm(last)(x))
 
 
 def bounded(x: Tensor, width: int, kernel: int, stride: int, seed: int) -> Tensor:
     """Convolve within the bound, and rectify."""
     layer = layers.Conv2D(width, kernel, stride, "same", kernel_initializer=start(seed))
-    return layers.LeakyReLU(0.2)(layers.SpectralNormalization(layer)(x))
+    return layers.LeakyReLU(0.2)(SpectralNorm(layer)(x))
 
 
 def start(seed: int) -> Init:

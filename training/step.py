@@ -182,10 +182,12 @@ class Step:
 
     def projected_step(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Teach the projected discriminator by hinge loss, and return it: 2 is full confusion."""
+        assert self.networks.projected
         real_seed, fake_seed = tf.unstack(tf.random.split(seed))
+        both = [self.looked_at(turn, turn.real, real_seed), self.looked_at(turn, fake, fake_seed)]
         with tf.GradientTape() as tape:
-            logits = self.project(turn, turn.real, real_seed), self.project(turn, fake, fake_seed)
-            loss = LOSSES["hinge"].discriminator(*logits)
+            real_logits, fake_logits = tf.split(self.networks.projected(tf.concat(both, 0)), 2)
+            loss = LOSSES["hinge"].discriminator(real_logits, fake_logits)
             total = self.shared(loss)
         learnt = self.learnt["projected"]
         self.projected_optimizer.apply(tape.gradient(total, learnt), learnt)
@@ -201,7 +203,7 @@ class Step:
             fake = self.fakes(turn, noise_seed, training=True)
             total = loss = self.loss.generator(real_logits, self.judge(turn, fake, fake_seed))
             if self.networks.projected:
-                logits = self.project(turn, fake, projected_seed)
+                logits = self.networks.projected(self.looked_at(turn, fake, projected_seed))
                 total += self.config.projected * LOSSES["hinge"].generator(tf.zeros_like(logits), logits)
             total = self.shared(total)
         learnt = self.learnt["generator"]
@@ -244,12 +246,11 @@ class Step:
         """Return the logits (rows,) of cards as the discriminator sees them: augmented."""
         return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
 
-    def project(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Return the projected discriminator's logits (rows, patches) of augmented cards, some seen close."""
-        assert self.networks.projected
+    def looked_at(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Return this replica's cards as the projected discriminator sees them: changed, and some close."""
         change_seed, zoom_seed = tf.unstack(tf.random.split(seed))
         changed = augment(turn.replica.placed(cards), AUGMENT, change_seed)
-        return self.networks.projected(turn.replica.own(zoom(changed, zoom_seed)))
+        return turn.replica.own(zoom(changed, zoom_seed))
 
     def seen(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Return this replica's cards as the discriminator sees them."""

@@ -1,0 +1,23 @@
+"""Spectral normalisation (Miyato 2018): a layer whose kernel's largest singular value is held at 1."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+Tensor = Any  # a keras.KerasTensor; Keras' layers do not say what they return
+
+
+class SpectralNorm(layers.SpectralNormalization):
+    """Keras' own without its question, at every call, whether the kernel is all zeros.
+
+    A GPU would stop for the answer, and a graph has a branch more for each layer and call.
+    """
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Divide the kernel by its largest singular value, one power iteration better known, and use it."""
+        if training:
+            vector, kernel = self.normalized_weights()
+            self.vector_u.assign(vector)
+            self.kernel.assign(kernel)
+        return keras.ops.cast(self.layer(inputs), inputs.dtype)
