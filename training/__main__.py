@@ -68,7 +68,7 @@ def audit(
     Args:
         folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not; nothing in it is changed.
         size: WIDTHxHEIGHT the networks will draw, or auto, as for prepare.
-        preset: What the pictures are to be trained with, as for train; auto takes nano, or base on a GPU.
+        preset: What the pictures are to be trained with, as for train; auto takes tiny, or base on a GPU.
         orientation: one finds fault with landscape among portrait, or the reverse; any does not.
         page: HTML file to write, with pictures of everything that was found; it needs no network.
         json: Print everything for a program, not for people.
@@ -114,7 +114,7 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: auto, by machine and hours; nano for a CPU and an hour, tiny for a CPU and a night, base for a
+        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and an hour, base for a
             GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with: dcgan-r1, r3,
             hinge-sn.
         images: Images to show before the run is over; the preset's own if not given.

@@ -60,7 +60,10 @@ def dcgan_r1(height: int, width: int) -> Config:
 
 
 def nano(height: int, width: int) -> Config:
-    """Build the preset for a CPU and an hour: the repaired DCGAN, relativistic, R1 at every fourth step."""
+    """Build the preset for a CPU and minutes: the repaired DCGAN, relativistic, R1 at every fourth step.
+
+    It shows a card's layout soonest; after 50,000 images it learns little more.
+    """
     return replace(
         dcgan_r1(height, width),
         preset="nano",
@@ -69,19 +72,19 @@ def nano(height: int, width: int) -> Config:
         r1_every=4,
         final_learning_rate=5e-5,
         average_half_life=20_000,
-        images=300_000,
+        images=100_000,
     )
 
 
 def tiny(height: int, width: int) -> Config:
-    """Build the preset for a CPU and a night: nano with wider networks and a projected discriminator."""
+    """Build the preset for a CPU and an hour: nano with wider networks and a projected discriminator."""
     levels = halvings(height, width)
     return replace(
         nano(height, width),
         preset="tiny",
         projected=1.0,
         channels=widths(levels, max(16, 512 >> levels), 256),
-        images=500_000,
+        images=120_000,
     )
 
 
@@ -204,14 +207,15 @@ PRESETS: dict[str, Callable[[int, int], Config]] = {
     "smoke": smoke,
 }
 AUTO = "auto"
-NIGHT = 3.0  # hours from which wider networks are worth their time on a CPU
+QUICK = 0.1
+"""Hours below which nano shows more on a CPU: tiny overtakes it within minutes, and leaves it behind."""
 
 
 def suiting(gpu: bool, hours: float | None) -> str:
     """Choose a preset by the machine, and by the hours there are if that is known."""
     if gpu:
         return "base"
-    return "tiny" if hours is not None and hours >= NIGHT else "nano"
+    return "nano" if hours is not None and hours < QUICK else "tiny"
 
 
 def configure(preset: str, height: int, width: int, **changes: object) -> Config:

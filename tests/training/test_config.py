@@ -55,9 +55,9 @@ def test_numbers_that_cannot_be_trained_are_refused_with_the_way_out(preset, hei
     [
         (True, None, "base"),
         (True, 0.1, "base"),
-        (False, None, "nano"),
-        (False, 1, "nano"),
-        (False, 12, "tiny"),
+        (False, None, "tiny"),
+        (False, 0.05, "nano"),
+        (False, 1, "tiny"),
     ],
 )
 def test_the_machine_and_the_time_choose_a_preset_that_there_is(gpu, hours, preset):
