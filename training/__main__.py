@@ -114,9 +114,9 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and an hour, base for a
-            GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with: dcgan-r1, r3,
-            hinge-sn.
+        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and an hour or two,
+            base for a GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with:
+            dcgan-r1, r3, hinge-sn.
         images: Images to show before the run is over; the preset's own if not given.
         hours: Hours to train for, instead of images: a few steps tell how many images that is.
         batch: Images in a step; the preset's own if not given.

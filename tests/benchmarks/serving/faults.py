@@ -18,7 +18,7 @@ from tests.benchmarks.serving.load import Pool
 from tests.benchmarks.serving.model_server import ModelServer, gateway
 
 IMPATIENT = 1  # seconds that clients wait for a server that hangs
-DELAY = 0.2  # seconds by which the slow server is late
+DELAY = 0.1  # seconds by which the slow server is late; eight clients then wait less than HOLOFOIL_MAX_WAIT
 RECOVERY = 20.0  # seconds within which all must be well again
 DRAIN = 0.5  # seconds for which a gateway that was told to end goes on
 
