@@ -14,7 +14,6 @@ LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabi
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]
 
-
 COUNTS = (
     "r1_every",
     "steps_per_call",
@@ -22,7 +21,7 @@ COUNTS = (
     "checkpoint_every",
     "steer_every",
     "examine_every",
-)
+)  # fields that are whole numbers from 1 on, or None
 
 LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
 
@@ -131,15 +130,7 @@ class Config:
             raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
-        numbers = (
-            "r1_every",
-            "steps_per_call",
-            "sample_every",
-            "checkpoint_every",
-            "steer_every",
-            "examine_every",
-        )
-        for name in numbers:
+        for name in COUNTS:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")
         if self.networks == "posted" and (self.height, self.width) != (64, 64):

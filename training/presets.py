@@ -84,7 +84,6 @@ def tiny(height: int, width: int) -> Config:
         preset="tiny",
         projected=1.0,
         channels=widths(levels, max(16, 512 >> levels), 256),
-        images=100_000,
     )
 
 
