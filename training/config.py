@@ -14,6 +14,7 @@ LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabi
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]
 
+# Fields that are whole numbers from 1 on, or None.
 COUNTS = (
     "r1_every",
     "steps_per_call",
@@ -21,7 +22,7 @@ COUNTS = (
     "checkpoint_every",
     "steer_every",
     "examine_every",
-)  # fields that are whole numbers from 1 on, or None
+)
 
 LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
 

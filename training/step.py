@@ -97,7 +97,7 @@ class Step:
     def compile(self) -> Callable[..., Metrics]:
         """Return the loop over batches as one graph.
 
-        XLA stays out of it: it compiles a step for minutes, and what it made was slower (LOG.md).
+        XLA stays out of it: on a GPU it took more than a minute to compile a slower step (LOG.md).
         """
         config = self.config
 
