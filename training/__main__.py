@@ -281,6 +281,8 @@ def main() -> None:
     """Run one command; what the user can mend is told without a traceback."""
     # Without it TensorFlow reports a machine without GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off where a CPU has no AVX-512 VNNI, and training takes 1.6 times as long.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about a picture
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half written is cleared away
     try:

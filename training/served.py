@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from training.config import Config
 from training.models import FEATURES, Networks, to_pixels, to_unit
+from training.subpixel import drawing_form
 
 Size = tuple[int, int]  # height and width, in pixels
 
@@ -21,6 +22,7 @@ class Served:
     def __init__(self, config: Config, networks: Networks, aspect: float | None = None) -> None:
         """Take the width of the cards that were trained on as a share of their height, where it is known."""
         self.networks = networks
+        self.generator = drawing_form(networks.average)
         self.native: Size = config.height, config.width
         self.display = display_size(config.height, config.width, aspect)
         self.kinds = len(config.classes)
@@ -29,7 +31,7 @@ class Served:
 
     def draw(self, noise: tf.Tensor, *label: tf.Tensor) -> tf.Tensor:
         """Return cards uint8 (n, *display, 3) of the averaged generator, by label if it knows kinds."""
-        unit = self.networks.average([noise, *label] if label else noise, training=False)
+        unit = self.generator([noise, *label] if label else noise, training=False)
         return to_pixels(fit(unit, self.display))
 
     def judge(self, cards: tf.Tensor) -> tf.Tensor:

@@ -83,6 +83,7 @@ def run_cell(options: argparse.Namespace, cell: dict[str, Any]) -> None:
     limits = ["--images", str(options.images), "--seconds", *map(str, options.seconds)]
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # as `holofoil train` has it
         "TF_NUM_INTRAOP_THREADS": "1",
         "TF_NUM_INTEROP_THREADS": "1",
         "OMP_NUM_THREADS": "1",

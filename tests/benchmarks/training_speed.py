@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `holofoil train` does
     names = [POSTED, *PRESETS]
     contenders = {name: start(name, options.data, options.batch) for name in names}
     products = start("matrix product", options.data, options.batch)

@@ -17,6 +17,7 @@ from training.models import Networks, to_pixels, to_unit
 from training.prepare import prepare
 from training.presets import configure
 from training.run import BadRun, Run
+from training.subpixel import drawing_form
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def stored_weights(version: Path) -> int:
 
 def test_weights_are_stored_once(tiny_run, networks, kinds):
     version = tiny_run.store / "generator" / str(tiny_run.version)
-    assert stored_weights(version) == networks.average.count_params()
+    assert stored_weights(version) == drawing_form(networks.average).count_params()
     version = kinds.store / "discriminator" / str(kinds.version)
     assert stored_weights(version) == kinds.networks.discriminator.count_params()
 

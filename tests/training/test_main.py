@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,27 @@ def test_help_lists_every_command_without_loading_tensorflow():
     assert answer.returncode == 0
     assert all(name in answer.stdout for name in COMMANDS)
     assert "absl" not in answer.stderr
+
+
+ONEDNN = """
+import os, sys
+from training.__main__ import main
+
+loaded = "tensorflow" in sys.modules
+sys.argv = ["holofoil", "report", "nowhere"]
+try:
+    main()
+except SystemExit:
+    print(loaded, os.environ["TF_ENABLE_ONEDNN_OPTS"])
+"""
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_tensorflow_is_told_to_use_onednn_before_it_is_loaded_unless_the_user_chose(given, used):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-c", ONEDNN]
+    ran = subprocess.run(command, env=environment | given, capture_output=True, text=True, timeout=120)
+    assert ran.stdout.split() == ["False", used]
 
 
 REFUSED = [
