@@ -104,6 +104,8 @@ class Config:
     """Images between two sample grids."""
     checkpoint_every: int = 10_000
     """Images between two checkpoints."""
+    checkpoint_minutes: float = 10.0
+    """Minutes after which there is one at the next line of the log, however few images these were."""
     evaluate_every: int = 50_000
     """Images between two evaluations, which also decide which checkpoint is the best; 0 makes none."""
     steer_every: int = 2_000
@@ -131,6 +133,8 @@ class Config:
             raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
+        if not self.checkpoint_minutes >= 0:
+            raise BadConfig(f"checkpoint_minutes is {self.checkpoint_minutes}; it is a time, 0 or more.")
         for name in COUNTS:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")

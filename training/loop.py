@@ -87,6 +87,7 @@ class Loop:
         tended = config if devices.hosts() <= 1 else replace(config, without=get_args(TreatmentName))
         self.bedside = Bedside(tended, run, len(cards.train), len(cards.holdout))
         self.stopped = False
+        self.saved = time.monotonic()
         logged = max(LOG_EVERY, self.steps_per_call)
         self.told = (self.progress.step // logged + 2) * logged
         """The step after which the pace is told, one that is logged: the first ones compile."""
@@ -157,7 +158,14 @@ class Loop:
         passed = {name for name, every in self.calendar.items() if due(step, before, every, batch)}
         if step == self.last:  # all but to steer: a run whose end is moved steers when the unbroken one does
             passed |= {name for name, every in self.calendar.items() if every and name != "steer"}
+        if "log" in passed and self.unsaved_too_long():
+            passed.add("checkpoint")
         return passed | ({"log"} if before == 0 else set()) | ({"checkpoint"} if stop else set())
+
+    def unsaved_too_long(self) -> bool:
+        """Whether a crash would cost too much time. Several hosts have several clocks and go by images."""
+        minutes = (time.monotonic() - self.saved) / 60
+        return devices.hosts() <= 1 and minutes >= self.config.checkpoint_minutes
 
     def attend(self, passed: set[str], line: dict[str, float]) -> None:
         """Do what is due, log it, and have the doctor hear it. Raises GoBack."""
@@ -177,6 +185,7 @@ class Loop:
         if "checkpoint" in passed or self.stopped or self.progress.best_step == self.progress.step:
             self.refuse_broken_weights()
             self.run.save_checkpoint(self.progress, self.state)
+            self.saved = time.monotonic()
         if "sample" in passed:
             noise = tf.random.stateless_normal((SAMPLES, self.config.noise_size), [self.config.seed, 1])
             self.run.save_sample(self.images, self.draw(noise))

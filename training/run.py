@@ -57,6 +57,7 @@ MOVABLE = {
     "images",
     "sample_every",
     "checkpoint_every",
+    "checkpoint_minutes",
     "evaluate_every",
     "steps_per_call",
     "doctor",

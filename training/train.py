@@ -83,7 +83,8 @@ def rehearse(
     strategy = devices.strategy()
     cards, config = configured(data, preset, labels, hours, changes, strategy)
     beginning(origin, config)
-    return f"{announce(config, cards)}\n{pace(config, 0, speed(config, cards, strategy))}"
+    rate = speed(config, cards, strategy) if hours is None else config.images / 3600 / hours
+    return f"{announce(config, cards)}\n{pace(config, 0, rate)}"
 
 
 def beginning(origin: Path | None, config: Config) -> Weights | None:

@@ -202,6 +202,15 @@ def test_a_disk_that_takes_no_log_or_sample_ends_the_run_with_words(data, two_st
     train.resume(data, run.folder, images=24)
 
 
+def test_no_more_time_is_lost_than_a_run_may_lose(data, tmp_path):
+    options: dict[str, Any] = {"images": 50 * 8, "batch": 8, "checkpoint_every": 10_000}
+    rarely = train.start(data, tmp_path / "rarely", "smoke", **options)
+    often = train.start(data, tmp_path / "often", "smoke", checkpoint_minutes=0.0, **options)
+    assert rarely.checkpoints.steps() == [50]
+    assert often.checkpoints.steps() == [50, 40, 30]  # at each line of the log; three are kept
+    refuse_difference(rarely, often)
+
+
 def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
     """The judge here measures brightness: what is best is known, and is not what is newest."""
     kids = iter([3.0, 1.0, 2.0, 2.0, 1.0, 4.0])
