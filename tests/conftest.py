@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from training.models import Networks
 
 
+def pytest_configure() -> None:
+    """Train as `holofoil` does, on every machine; whoever imports TensorFlow does so later."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker is left with it while the others have ended."""
     items.sort(key=lambda item: "training" not in item.path.parts)

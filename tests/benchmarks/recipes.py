@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "nano, projected": ("nano", {"projected": 1.0}),
     "nano, projected, 2e-4": ("nano", {"projected": 1.0, "learning_rate": 2e-4}),
     "nano, bfloat16": ("nano", {"precision": "bfloat16"}),
+    "nano, augmentation 0.3": ("nano", {"augment": 0.3}),
     "tiny": ("tiny", {}),
     "base": ("base", {"batch": 32, "learning_rate": 5e-4}),
 }
