@@ -218,7 +218,7 @@ def frame_of(layout: Layout, element: Element) -> Image.Image:
 def orb_of(element: Element) -> Image.Image:
     """Return the orb that carries the cost, RGBA 56x56: a lit ball in a dark ring."""
     size, ring = 56 * OVERSAMPLING, 5 * OVERSAMPLING
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     lit = (1.1 - np.hypot(x + 0.3, y + 0.35)).clip(0, 1)[..., None]
     ball = np.array(element.orb, np.float32) * (0.55 + 0.5 * lit) + 90 * lit**3
     orb = Image.new("RGBA", (size, size), (0, 0, 0, 0))
@@ -261,7 +261,7 @@ def bare_frame(layout: Layout) -> Image.Image:
 
 def foil(card: Image.Image, layout: Layout, phase: float) -> Image.Image:
     """Return the card with a rainbow sheen over its bare frame; the phase in [0, 1] turns the colours."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     along = 2 * np.pi * ((x + 0.6 * y) / 260 + phase)
     bands = np.stack([np.sin(along + shift) for shift in (0, 2.1, 4.2)], axis=-1)
     glint = 40 * np.sin((x - y) / 9)[..., None].clip(0, 1)

@@ -121,8 +121,12 @@ def colour(value: Colour) -> Floats:
 
 @lru_cache
 def grid(height: int, width: int) -> tuple[Mask, Mask]:
-    """Return y, x of every pixel, both in pixels."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    """Return y, x of every pixel, both in pixels.
+
+    In float64: NumPy's functions give other last bits on other processors, which in float32 showed in one
+    card of ten.
+    """
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     return y, x
 
 

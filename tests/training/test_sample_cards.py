@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,6 +39,18 @@ def test_folders_that_are_not_there_are_made(tmp_path):
 
 def test_no_two_cards_are_alike(folder):
     assert len({path.read_bytes() for path in folder.iterdir()}) == COUNT
+
+
+def test_a_processor_without_newer_instructions_draws_the_same_cards(tmp_path):
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    plainer = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
+    sample_cards(tmp_path / "here", 8, seed=1)
+    command = [sys.executable, "-m", "training", "sample-cards", str(tmp_path / "there")]
+    subprocess.run([*command, "--count", "8", "--seed", "1"], env=plainer, check=True, timeout=120)
+    here, there = (
+        [path.read_bytes() for path in sorted((tmp_path / place).iterdir())] for place in ("here", "there")
+    )
+    assert here == there
 
 
 def test_every_card_is_5_to_7_and_passes_the_one_door(folder):
