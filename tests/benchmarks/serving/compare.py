@@ -187,11 +187,11 @@ async def row(
 
 
 def medians(rows: list[Row]) -> list[Row]:
-    """Return of each line the one whose rate is the median of its rounds."""
+    """Return of each line the one whose rate is the median of its rounds, of two in the middle the lower."""
     rounds: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         rounds.setdefault((row.name, row.format, row.asked), []).append(row)
-    return [sorted(alike, key=lambda row: row.rate)[len(alike) // 2] for alike in rounds.values()]
+    return [sorted(alike, key=lambda row: row.rate)[(len(alike) - 1) // 2] for alike in rounds.values()]
 
 
 def verdict(rows: list[Row]) -> int:
