@@ -59,6 +59,7 @@ def main() -> None:
     if options.cell:
         train_cell(options, json.loads(options.cell))
         return
+    options.recipes = [recipe for recipe in options.recipes if fits(recipe, options.data)]
     cells = [
         {"recipe": recipe, "cards": cards, "seed": seed}
         for seed in options.seeds
@@ -69,6 +70,19 @@ def main() -> None:
     with ThreadPoolExecutor(options.workers) as pool:
         list(pool.map(lambda cell: run_cell(options, cell), cells))
     print_table(options, [json.loads(path(options, cell).read_text()) for cell in cells])
+
+
+def fits(recipe: str, data: Path) -> bool:
+    """Whether a recipe's networks can draw cards of the data's size; it is said if they cannot."""
+    from training import dataset
+    from training.config import BadConfig
+
+    try:
+        configured({"recipe": recipe, "seed": 0}, *dataset.load(data).size)
+    except BadConfig as error:
+        print(f"{recipe} is left out: {error}", flush=True)
+        return False
+    return True
 
 
 def path(options: argparse.Namespace, cell: dict[str, Any]) -> Path:
