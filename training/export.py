@@ -24,6 +24,7 @@ from training.dataset import Dataset
 from training.models import Networks
 from training.run import BadRun, Run
 from training.served import Served
+from training.transfer import keep_trained
 from training.trouble import Trouble
 
 Archive = Any  # keras.export.ExportArchive, which is no class but picks one
@@ -72,6 +73,7 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
         archive = discriminator_archive(served, card, calibration)
         folders.append(staged(store, SCORE.model, archive, card))
         folders.append(staged(store, GENERATE.model, generator_archive(config, served, card), card))
+        keep_trained(networks.average, folders[-1])
         publish(folders, version)
     finally:
         for folder in folders:

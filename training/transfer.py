@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from serving.contract import GENERATE, SCORE, is_version
+from training.checkpoints import sync
 from training.config import Config
 from training.models import Networks, discriminator
 from training.run import Run
@@ -22,6 +24,9 @@ Named = dict[str, NDArray[np.float32]]
 
 
 RUNNING = "vector_u"
+
+TRAINED = Path("assets.extra") / "trained_weights.npz"
+"""In an exported version: the weights of the form that learns, where the exported one has others."""
 
 
 class BadOrigin(Trouble):
@@ -119,19 +124,35 @@ def weights_of_store(store: Path, config: Config) -> Weights:
     return Weights(average, judge, average)
 
 
+def keep_trained(network: keras.Model, version: Path) -> None:
+    """Write a network's weights beside the other form of it that a version holds."""
+    weights = names_of(network.weights)
+    np.savez_compressed(version / TRAINED, **weights)  # pyright: ignore[reportArgumentType]
+    sync(version / TRAINED)
+    sync((version / TRAINED).parent)
+
+
 def read(folder: Path, signature: str, network: keras.Model) -> list[NDArray[np.float32]]:
-    """Read a SavedModel's weights in the order of this network's."""
+    """Read the weights of an exported network in the order of this one's."""
     try:
-        model = tf.saved_model.load(str(folder))  # its variables live as long as it does
-        variables = model.signatures[signature].variables
-    except (OSError, KeyError, tf.errors.OpError) as error:
+        exported = trained_weights(folder, signature)
+    except (OSError, KeyError, ValueError, BadZipFile, tf.errors.OpError) as error:
         raise BadOrigin(f"{folder} cannot be read ({error}). Name another store, or a run.") from None
     ours = names_of(network.weights)
     # Spectral norm's running vectors take no part in serving and are not exported; steps find them again.
     running = {name: weight for name, weight in ours.items() if name.endswith(RUNNING)}
-    theirs = running | names_of(variables)
+    theirs = running | exported
     refuse_other_shapes(folder, network.name, theirs, ours)
     return [theirs[name] for name in ours]
+
+
+def trained_weights(folder: Path, signature: str) -> Named:
+    """Read what keep_trained wrote, or else the SavedModel's own weights."""
+    if (folder / TRAINED).exists():
+        with (folder / TRAINED).open("rb") as file:
+            return dict(np.load(file))
+    model = tf.saved_model.load(str(folder))  # its variables live as long as it does
+    return names_of(model.signatures[signature].variables)
 
 
 def names_of(variables: list[keras.Variable] | list[tf.Variable]) -> Named:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from training.export import export
 from training.models import Networks
 from training.presets import configure
 from training.run import Run
-from training.transfer import BadOrigin, names_of, weights_of
+from training.transfer import BadOrigin, names_of, read, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,19 @@ def test_a_store_of_a_spectrally_normalised_run_is_a_start(tiny_run, tmp_path):
         given.discriminator.trainable_variables, trained.discriminator.trainable_variables, strict=True
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_weights_are_read_from_the_models_where_none_lie_beside_them_and_damaged_ones_are_refused(
+    tiny_run, trained, tmp_path
+):
+    store = shutil.copytree(tiny_run.store, tmp_path / "store")
+    (beside,) = store.glob("generator/*/assets.extra/trained_weights.npz")
+    network = trained.discriminator  # exported in the form that learns, as generators once were
+    (version,) = (store / "discriminator").iterdir()
+    assert equal(network, read(version, "score", network))
+    beside.write_bytes(beside.read_bytes()[:1000])
+    with pytest.raises(BadOrigin, match="cannot be read"):
+        weights_of(store, configure("smoke", 56, 40))
 
 
 def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
