@@ -72,8 +72,8 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
     try:
         archive = discriminator_archive(served, card, calibration)
         folders.append(staged(store, SCORE.model, archive, card))
-        folders.append(staged(store, GENERATE.model, generator_archive(config, served, card), card))
-        keep_trained(networks.average, folders[-1])
+        archive = generator_archive(config, served, card)
+        folders.append(staged(store, GENERATE.model, archive, card, networks.average))
         publish(folders, version)
     finally:
         for folder in folders:
@@ -218,8 +218,11 @@ def archive(*endpoints: Endpoint) -> Archive:
     return made
 
 
-def staged(store: Path, model: str, content: Archive, card: str) -> Path:
-    """Write one model completely under a name that no server takes for a version; return its folder."""
+def staged(store: Path, model: str, content: Archive, card: str, trained: keras.Model | None = None) -> Path:
+    """Write one model completely under a name that no server takes for a version; return its folder.
+
+    What it was trained as is kept beside it, if given.
+    """
     folder = store / model / f".staging-{uuid.uuid4()}"
     folder.mkdir(parents=True)
     try:
@@ -227,6 +230,8 @@ def staged(store: Path, model: str, content: Archive, card: str) -> Path:
         extra = folder / "assets.extra"
         extra.mkdir()
         (extra / "model_card.json").write_text(card)
+        if trained is not None:
+            keep_trained(trained, folder)
         write_warm_up(extra / "tf_serving_warmup_requests", folder)
         (folder / "batching_params.pbtxt").write_text(BATCHING + "\n")
         for path in folder.rglob("*"):

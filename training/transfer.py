@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from serving.contract import GENERATE, SCORE, is_version
-from training.checkpoints import sync
 from training.config import Config
 from training.models import Networks, discriminator
 from training.run import Run
@@ -26,7 +25,7 @@ Named = dict[str, NDArray[np.float32]]
 RUNNING = "vector_u"
 
 TRAINED = Path("assets.extra") / "trained_weights.npz"
-"""In an exported version: the weights of the form that learns, where the exported one has others."""
+"""In an exported version of a generator: the weights of the form that learns."""
 
 
 class BadOrigin(Trouble):
@@ -128,8 +127,6 @@ def keep_trained(network: keras.Model, version: Path) -> None:
     """Write a network's weights beside the other form of it that a version holds."""
     weights = names_of(network.weights)
     np.savez_compressed(version / TRAINED, **weights)  # pyright: ignore[reportArgumentType]
-    sync(version / TRAINED)
-    sync((version / TRAINED).parent)
 
 
 def read(folder: Path, signature: str, network: keras.Model) -> list[NDArray[np.float32]]:
