@@ -73,7 +73,8 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
         archive = discriminator_archive(served, card, calibration)
         folders.append(staged(store, SCORE.model, archive, card))
         archive = generator_archive(config, served, card)
-        folders.append(staged(store, GENERATE.model, archive, card, networks.average))
+        other = None if served.generator is networks.average else networks.average
+        folders.append(staged(store, GENERATE.model, archive, card, other))
         publish(folders, version)
     finally:
         for folder in folders:

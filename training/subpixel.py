@@ -25,8 +25,11 @@ def drawing_form(generator: keras.Model) -> keras.Model:
     """Return a generator that draws the same cards, to a rounding, from the weights of now.
 
     A normalisation that follows a transposed convolution is part of its kernel; all other layers are shared.
+    A generator without transposed convolutions is returned as it is.
     """
     doubling = [layer for layer in generator.layers if doubles(layer)]
+    if not doubling:
+        return generator
     norms = {layer: norm for layer in doubling for norm in generator.layers if follows(norm, layer)}
 
     def drawing_layer(layer: Layer) -> Layer:

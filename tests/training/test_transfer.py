@@ -77,6 +77,17 @@ def test_weights_are_read_from_the_models_where_none_lie_beside_them_and_damaged
         weights_of(store, configure("smoke", 56, 40))
 
 
+def test_a_generator_that_has_no_other_form_is_stored_once_and_is_a_start(tiny_run, tmp_path):
+    changes = {"networks": "residual", "channels": (12, 8, 8, 8)}
+    run = train.start(tiny_run.data, tmp_path / "run", "smoke", images=8, **changes)
+    export(run.folder, tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("trained_weights.npz"))
+    trained = Networks.build(run.config)
+    run.restore(trained)
+    weights = weights_of(tmp_path / "store", configure("smoke", 56, 40, **changes))
+    assert equal(trained.average, weights.average)
+
+
 def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
     config = configure("smoke", 112, 80)
     grown = weights_of(tiny_run.run, config)
