@@ -55,7 +55,8 @@ class Admission:
         wait = wait_of(headers)
         gateway: Gateway = scope["app"].state.gateway
         try:
-            gateway.backend.refuse_if_full(model, self.seconds if wait is None else wait)
+            beside = gateway.pixels.wait if works_on_pixels(scope, headers) else 0.0
+            gateway.backend.refuse_if_full(model, self.seconds if wait is None else wait, beside)
         except BackendError as error:
             self.tell(error)
             scope.update(endpoint=self, path_params={})  # the path is the route's template
@@ -74,6 +75,11 @@ class Admission:
         if now >= self.silent_until:
             logger.warning("Requests refused: %d. %s", self.refused, error)
             self.refused, self.silent_until = 0, now + QUIET
+
+
+def works_on_pixels(scope: Scope, headers: Headers) -> bool:
+    """Whether one card, at the least that is asked for, takes a thread: to be read, or written as WebP."""
+    return scope["path"] == "/score" or b"webp" in scope["query_string"] + headers.get("accept", "").encode()
 
 
 async def take_in(headers: Headers, receive: Receive) -> None:

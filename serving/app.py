@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +32,7 @@ from serving.metrics import Metrics
 from serving.openapi import Holofoil
 from serving.origins import Origins
 from serving.patience import Patience
+from serving.pixels import Pixels
 from serving.rates import Memory, Rates, RedisStore
 from serving.routes import card, generate, handbook, models, morph, score, status
 from serving.settings import HERE, Settings, names
@@ -78,7 +78,7 @@ def create_app(
             observer=batch_metrics,
             on_failure=life.fail,
         )
-        pixels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="pixels")
+        pixels = Pixels(os.cpu_count() or 1)
         app.state.gateway = Gateway(chosen, models, pixels)
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
@@ -86,7 +86,7 @@ def create_app(
             task.cancel()
         await asyncio.wait(beside)
         await models.close()
-        pixels.shutdown(wait=False, cancel_futures=True)
+        pixels.close()
         await store.close()
         if provider:
             await to_thread.run_sync(provider.shutdown)

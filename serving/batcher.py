@@ -125,12 +125,13 @@ class Batcher:
             return await judge(cards)
 
     @contextmanager
-    def drawing(self, rows: int, deadline: float | None = None) -> Generator[Draw]:
+    def drawing(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Draw]:
         """Let rows in before the work on them begins; within, they may be drawn by the deadline.
 
-        Raises Overloaded if there is no room or not enough time.
+        `beside` are seconds that they will wait elsewhere too. Raises Overloaded if there is no room or not
+        enough time.
         """
-        with self._admitted(self._generate, rows, deadline) as ticket:
+        with self._admitted(self._generate, rows, deadline, beside) as ticket:
 
             async def draw(
                 noise: Noise, labels: Labels | None = None, kinds: tuple[str, ...] | None = None
@@ -144,21 +145,22 @@ class Batcher:
             yield draw
 
     @contextmanager
-    def judging(self, rows: int, deadline: float | None = None) -> Generator[Judge]:
+    def judging(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Judge]:
         """Let cards in before they are decoded; within, they may be judged by the deadline.
 
-        Raises Overloaded if there is no room or not enough time.
+        `beside` are seconds that they will wait elsewhere too. Raises Overloaded if there is no room or not
+        enough time.
         """
-        with self._admitted(self._score, rows, deadline) as ticket:
+        with self._admitted(self._score, rows, deadline, beside) as ticket:
 
             async def judge(cards: Cards) -> Scored:
                 return await self._ask(self._score, ticket, (cards,))
 
             yield judge
 
-    def refuse_if_full(self, model: str, seconds: float) -> None:
+    def refuse_if_full(self, model: str, seconds: float, beside: float = 0.0) -> None:
         """Raise what letting in a single row would raise, for someone who waits so many seconds."""
-        self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds)
+        self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds, beside)
 
     async def close(self) -> None:
         """Stop; whoever still waits is told so. A call under way is left to the backend."""
@@ -170,18 +172,20 @@ class Batcher:
         await self._models.close()
 
     @contextmanager
-    def _admitted(self, lane: Lane[Any], rows: int, deadline: float | None) -> Generator[Ticket]:
+    def _admitted(
+        self, lane: Lane[Any], rows: int, deadline: float | None, beside: float
+    ) -> Generator[Ticket]:
         """Count rows as waiting until they are in a call or nobody waits for them any more."""
         now = asyncio.get_running_loop().time()
         due = now + self._deadline if deadline is None else deadline
-        self._check(lane, rows, due - now)
+        self._check(lane, rows, due - now, beside)
         ticket = Ticket(lane, rows, due)
         try:
             yield ticket
         finally:
             ticket.hold(0)
 
-    def _check(self, lane: Lane[Any], rows: int, seconds: float) -> None:
+    def _check(self, lane: Lane[Any], rows: int, seconds: float, beside: float) -> None:
         """Raise Overloaded if rows find no room or wait too long, DeadlineExceeded if no time is left."""
         if self._end is not None:
             raise self._end
@@ -191,11 +195,12 @@ class Batcher:
         elif seconds <= 0:
             self._observer.rejected(lane.model, rows, "late")
             raise DeadlineExceeded(TOO_LATE)
-        elif lane.ahead and (self._wait(lane, rows) > seconds or self._wait(lane, 0) > self._max_wait):
-            reason = "late"  # with nobody ahead, trying is how one learns
+        elif lane.ahead or beside:  # with nobody ahead, trying is how one learns
+            late = self._wait(lane, rows) + beside > seconds
+            reason = "late" if late or self._wait(lane, 0) + beside > self._max_wait else None
         if reason:
             self._observer.rejected(lane.model, rows, reason)
-            raise Overloaded(BUSY, self._wait(lane, 0))
+            raise Overloaded(BUSY, self._wait(lane, 0) + beside)
 
     def _wait(self, lane: Lane[Any], rows: int) -> float:
         """Predict in how many seconds some more rows would be done. The other lane has every second turn."""

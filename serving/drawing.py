@@ -39,6 +39,11 @@ async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -
     return Drawn(drawn.cards, kinds, drawn.version)
 
 
+def encoding_wait(gateway: Gateway, count: int, format: cards.Format) -> float:
+    """Return the seconds that cards will wait for a thread to be written on: one alone needs none."""
+    return gateway.pixels.wait if count > 1 or format == "webp" else 0.0
+
+
 async def encode(
     gateway: Gateway, drawn: Sequence[Card] | Cards, format: cards.Format, quality: int
 ) -> list[bytes]:
@@ -49,7 +54,10 @@ async def encode(
     with stage("encode"):
         if len(drawn) == 1 and drawn[0].size <= SMALL and format != "webp":
             return [cards.encode(drawn[0], format, quality)]
-        return await asyncio.gather(*(gateway.work(cards.encode, card, format, quality) for card in drawn))
+        kind = f"encode {format}"
+        return await asyncio.gather(
+            *(gateway.pixels.work(kind, card.size, cards.encode, card, format, quality) for card in drawn)
+        )
 
 
 def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:

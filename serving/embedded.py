@@ -30,6 +30,7 @@ from serving.backend import (
     Unavailable,
 )
 from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, MODELS, SCORE, Signature, is_version
+from serving.priority import step_back
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,8 @@ class EmbeddedBackend:
         """
         self._models = models
         self._deadline = deadline
-        self._threads = ThreadPoolExecutor(calls, thread_name_prefix="models")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")  # calls go on meanwhile
+        self._threads = ThreadPoolExecutor(calls, "models", step_back)
+        self._loader = ThreadPoolExecutor(1, "loader", step_back)  # calls go on meanwhile
         self._looked_at = -LOOK_EVERY
         self._pair: Pair | None = None
         self._loading: Future[None] | None = None

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from serving import etag, noise, order
 from serving.bodies import CardQuery
-from serving.drawing import card_headers, draw, encode, quality_of
+from serving.drawing import card_headers, draw, encode, encoding_wait, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
@@ -69,7 +69,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         response = Response(headers=headers, media_type=media_type)
         del response.headers["Content-Length"]
         return response
-    with gateway.backend.drawing(1, deadline) as ask:
+    with gateway.backend.drawing(1, deadline, encoding_wait(gateway, 1, query.format)) as ask:
         rows = noise.draw(query.seed, 1, info.noise_size, query.truncation)
         drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)

@@ -13,7 +13,7 @@ from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import JSON, read_json
 from serving.contract import GENERATE
-from serving.drawing import Drawn, card_headers, draw, encode, extension, named, quality_of
+from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, extension, named, quality_of
 from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
@@ -66,7 +66,7 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
     media_type, format = negotiate(request.headers, body)
     quality = quality_of(body.output_compression, format, "/output_compression")
     deadline, gateway = deadline_of(request), gateway_of(request)
-    with gateway.backend.drawing(body.count, deadline) as ask:
+    with gateway.backend.drawing(body.count, deadline, encoding_wait(gateway, body.count, format)) as ask:
         await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
         ordered = order_of(body, info)
@@ -76,7 +76,7 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
         headers["X-Seed"] = str(ordered.seeds[0])
     first, ending = ordered.mark(0), extension(format)
     if body.layout == "sheet":
-        sheet = await gateway.work(lay_out, drawn.cards)
+        sheet = await gateway.pixels.work("lay out", len(drawn.cards), lay_out, drawn.cards)
         (file,) = await encode(gateway, [sheet], format, quality)
         headers |= named(f"sheet-{first}.{ending}")
         return Response(file, 200, headers, media_type)
@@ -86,7 +86,8 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
         return Response(drawing.model_dump_json(), 200, headers, media_type)
     if media_type == archive.MEDIA_TYPE:
         names = [f"card-{ordered.mark(index)}.{ending}" for index in range(len(files))]
-        packed = await gateway.work(archive.pack, dict(zip(names, files, strict=True)))
+        named_files = dict(zip(names, files, strict=True))
+        packed = await gateway.pixels.work("pack", len(files), archive.pack, named_files)
         return Response(packed, 200, headers | named(f"cards-{first}.zip"), media_type)
     headers |= card_headers(first, drawn.kinds[0], format)
     return Response(files[0], 200, headers, media_type)

@@ -64,24 +64,27 @@ async def morph(request: Request, visit: MayGenerate) -> Response:
     media_type = accept.choose(request.headers, FILES)
     check(body)
     deadline, gateway = deadline_of(request), gateway_of(request)
-    with gateway.backend.drawing(body.count, deadline) as ask:
+    with gateway.backend.drawing(body.count, deadline, gateway.pixels.wait) as ask:
         await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
         label = order.labels_of(body.label, body.seeds[0], 1, info)
-        rows = await gateway.work(
-            noise.walk, body.seeds, body.frames, info.noise_size, body.truncation, body.loop
-        )
+        walk = (body.seeds, body.frames, info.noise_size, body.truncation, body.loop)
+        rows = await gateway.pixels.work("walk", body.count, noise.walk, *walk)
         drawn = await draw(ask, info, rows, None if label is None else np.repeat(label, len(rows)))
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version} | kind_header(drawn.kinds[0])
     name = f"morph-{body.seeds[0]}-{body.seeds[-1]}"
     if media_type == archive.MEDIA_TYPE:
         files = await encode(gateway, drawn.cards, "png", 0)
         numbered = {f"frame-{index:03}.png": file for index, file in enumerate(files)}
-        packed = await gateway.work(archive.pack, numbered)
+        packed = await gateway.pixels.work("pack", len(files), archive.pack, numbered)
         return Response(packed, 200, headers | named(f"{name}.zip"), media_type)
     format = animation.FORMATS[media_type]
     with stage("encode"):
-        moving = await gateway.work(animation.animate, drawn.cards, format, body.milliseconds, body.loop)
+        moving = await gateway.pixels.work(
+            f"animate {format.extension}",
+            len(drawn.cards),
+            *(animation.animate, drawn.cards, format, body.milliseconds, body.loop),
+        )
     return Response(moving, 200, headers | named(f"{name}.{format.extension}"), media_type)
 
 

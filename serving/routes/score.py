@@ -91,7 +91,7 @@ async def score(request: Request, visit: MayScore) -> Response:
     uploads = await read_uploads(request, gateway.settings.max_file)
     deadline = deadline_of(request)
     headers: dict[str, str] = {}
-    with gateway.backend.judging(len(uploads), deadline) as judge:
+    with gateway.backend.judging(len(uploads), deadline, gateway.pixels.wait) as judge:
         await visit.take(len(uploads))
         info = await gateway.backend.info(deadline=deadline)
         read = await read_cards(gateway, uploads, info)
@@ -145,7 +145,7 @@ async def read_cards(
     with stage("decode"):
         return await asyncio.gather(
             *(
-                gateway.work(read_card, upload, info, place)
+                gateway.pixels.work("decode", upload.size, read_card, upload, info, place)
                 for upload, place in zip(uploads, places, strict=True)
             )
         )

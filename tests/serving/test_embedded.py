@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
 from serving.cards import decode, decode_upload, fit
 from serving.embedded import EmbeddedBackend, complete_versions
+from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
 from tests.fakes.models import export_labelled_generator
@@ -437,3 +439,28 @@ async def test_a_large_photograph_is_scored_alike_whether_decoded_whole_or_small
     await backend.close()
     assert np.abs(one.logit - other.logit).max() < 0.05
     assert np.abs(one.percentile - other.percentile).max() < 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+def test_the_models_threads_step_back_behind_the_event_loop_and_tensorflows_with_them():
+    looking = f"""
+import asyncio, os
+from pathlib import Path
+from serving import noise
+from serving.embedded import EmbeddedBackend
+
+async def main():
+    backend = EmbeddedBackend(Path({str(MODELS)!r}), deadline=60.0)
+    await backend.generate(noise.draw(seed=7, n=3, size=8))
+    await backend.close()
+
+asyncio.run(main())
+for thread in Path("/proc/self/task").iterdir():
+    name = (thread / "comm").read_text().strip()
+    print(name if name.startswith("tf_") else "", os.getpriority(os.PRIO_PROCESS, int(thread.name)))
+"""
+    told = subprocess.run([sys.executable, "-c", looking], capture_output=True, text=True, check=True).stdout
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    niceness = [line.split() for line in told.splitlines() if line.startswith("tf_")]
+    assert niceness
+    assert all(int(nice) == min(19, own + BEHIND) for _, nice in niceness)

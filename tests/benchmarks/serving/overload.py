@@ -1,7 +1,8 @@
 """Twice the load that Holofoil can bear: what it still does, and how soon all is well again.
 
-    python -m tests.benchmarks.serving.overload [--seconds 120] [--only NAME ...]
+    python -m tests.benchmarks.serving.overload [--seconds 120] [--ask png] [--only NAME ...]
 
+What is asked for is a card as PNG, JPEG or WebP, or the score of a scan (1000x1400) or a photo (3000x4000).
 First the peak is measured by a closed loop, then an easy load of half of it. Twice the peak follows, in an
 open loop (`--times` to change it), then at once the easy load again. Any contender of `compare` may be named.
 The servers have one half of the machine's cores and the client the other: what it takes to ask twice as
@@ -22,14 +23,19 @@ import uvloop
 
 from serving.settings import STARTER_MODELS
 from tests.benchmarks.serving import processes
+from tests.benchmarks.serving.connection import post
 from tests.benchmarks.serving.contenders import CONTENDERS, Target
-from tests.benchmarks.serving.load import Load, Outcome, closed, opened, percentile
+from tests.benchmarks.serving.load import Ask, Load, Outcome, closed, opened, percentile
+from tests.fakes import pictures
 
 EASY = 0.5  # of the peak
 NORMAL = 1.5  # times the easy load's p50 is normal again
 WINDOW = 0.5  # seconds whose p50 is looked at
 GOODPUT, REJECTION_MS, GROWTH, RECOVERY_S = 0.95, 10.0, 1.1, 2.0
-PEAK_CONCURRENCY = 64
+UPLOADS = {"scan": (1400, 1000), "photo": (4000, 3000)}
+"""Height and width of pictures to score."""
+PEAK_CONCURRENCY = {"scan": 8, "photo": 4}
+"""At which the peak is reached and nobody is refused; 64 of all others."""
 
 
 @dataclass
@@ -64,6 +70,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=120.0, help="the overload lasts")
     parser.add_argument("--times", type=float, default=2.0, help="the peak")
+    parser.add_argument("--ask", default="png", choices=["png", "jpeg", "webp", *UPLOADS])
     parser.add_argument("--only", nargs="*", choices=list(CONTENDERS))
     parser.add_argument("--store", type=Path, default=STARTER_MODELS)
     arguments = parser.parse_args()
@@ -80,28 +87,45 @@ async def overload(name: str, arguments: argparse.Namespace) -> bool:
     async with CONTENDERS[name].running(arguments.store) as target:
         os.sched_setaffinity(0, cores[:half] or cores)
         try:
-            return await put_through(name, target, arguments.seconds, arguments.times)
+            return await put_through(name, asking(target, arguments.ask), target.roots, arguments)
         finally:
             os.sched_setaffinity(0, cores)
 
 
-async def put_through(name: str, target: Target, seconds: float, times: float) -> bool:
+def asking(target: Target, what: str) -> Ask:
+    """Return how to ask a contender for what is to be asked for."""
+    if what not in UPLOADS:
+        return target.asking(what)
+    picture = pictures.file(pictures.photograph(*UPLOADS[what]), "JPEG", quality=88)
+    request = post("/score", picture, "image/jpeg")
+
+    async def ask(seed: int) -> int:
+        return (await target.pool.ask(request)).status
+
+    return ask
+
+
+async def put_through(
+    name: str, ask: Ask, roots: list[psutil.Process], arguments: argparse.Namespace
+) -> bool:
     """Measure the peak, the easy load, the overload, the easy load again; print all of it."""
-    ask = target.asking("png")
-    await closed(ask, PEAK_CONCURRENCY, 2)
-    peak = (await closed(ask, PEAK_CONCURRENCY, max(5.0, seconds / 8))).rate
+    seconds, times = arguments.seconds, arguments.times
+    concurrency = PEAK_CONCURRENCY.get(arguments.ask, 64)
+    await closed(ask, concurrency, 2)
+    peak = (await closed(ask, concurrency, max(5.0, seconds / 8))).rate
     easy = await opened(ask, EASY * peak, max(5.0, seconds / 8))
-    memory = Memory(target.roots)
+    memory = Memory(roots)
     watching = asyncio.create_task(memory.watch())
-    before = processes.cost(*target.roots)
+    before = processes.cost(*roots)
     during = asyncio.create_task(opened(ask, times * peak, seconds))
     await asyncio.sleep(seconds)
-    cores = (processes.cost(*target.roots).cpu - before.cpu) / seconds
+    cores = (processes.cost(*roots).cpu - before.cpu) / seconds
     # The easy load begins while the last of the overload is still waiting, as it would in life.
     after = await opened(ask, EASY * peak, max(5.0, seconds / 8))
     load = await during
     watching.cancel()
-    print(f"\n{name}: peak {peak:.0f} images/s, asked {times:g} times that for {seconds:g} s")
+    asked = f"peak {peak:.0f} images/s, asked {times:g} times that for {seconds:g} s"
+    print(f"\n{name}, {arguments.ask}: {asked}")
     tell("easy", easy)
     tell("overload", load)
     tell("easy again", after)

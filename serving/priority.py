@@ -1,0 +1,16 @@
+"""Threads that compute step back behind the event loop, which has little to do and answers everybody."""
+
+import os
+import sys
+
+BEHIND = 5
+"""Niceness: of a core that both want, such a thread has a quarter (each step is a factor of 1.25)."""
+
+
+def step_back() -> None:
+    """Lower the priority of this thread and of all that it starts, TensorFlow's among them.
+
+    Only Linux has a niceness for each thread (nice(2)); elsewhere it would be the whole process's.
+    """
+    if sys.platform == "linux":
+        os.nice(BEHIND)
