@@ -1,7 +1,7 @@
 """One client's connection: the size and time of a request's head, and the time an answer may stay unread.
 
 uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, and holds a connection that
-sends no whole head, or reads no answer, for ever.
+sends no whole head, or reads no answer, for ever. Its bound on connections refuses newcomers, not the idle.
 """
 
 import secrets
@@ -13,9 +13,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.envelope import ALWAYS
 from serving.limits import has_body
+from serving.places import Places
 from serving.problems import (
     HEAD_TOO_LARGE,
     MALFORMED_REQUEST,
+    OVERLOADED,
     REQUEST_TIMEOUT,
     UNKNOWN_CODING,
     Refusal,
@@ -34,6 +36,7 @@ TOO_LARGE = Refusal(
     f"The request's line and headers may have {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
 )
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
+FULL = Refusal(OVERLOADED, "Too many connections have requests under way. Try again in a moment.")
 NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host header. Use an HTTP client.")
 NOT_CHUNKED = Refusal(
     UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
@@ -52,6 +55,7 @@ class Connection(HttpToolsProtocol):
 
     head_timeout: float
     answer_timeout: float
+    places: Places
 
     # --- The head of a request ---------------------------------------------------------------------
 
@@ -65,7 +69,11 @@ class Connection(HttpToolsProtocol):
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
-        self.await_head()
+        if self.places.enter(self):
+            self.await_head()
+        else:
+            self.last_word = FULL
+            self.hang_up(FULL)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head, and see that it ends."""
@@ -89,6 +97,7 @@ class Connection(HttpToolsProtocol):
             self.refusal = refusal
             raise BadHead
         super().on_headers_complete()
+        self.places.busy(self)
         self.unanswered.append(self.cycle)
         self.in_body = True
 
@@ -174,8 +183,14 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.last_word and not self.unanswered and not self.transport.is_closing():
             self.hang_up(self.last_word)
+        if not self.unanswered:
+            self.places.rest(self)
         if self.transport.is_closing():
             self.await_reader()
+
+    def leave(self) -> None:
+        """Make room for another connection; what the client has not read by now it never will."""
+        self.transport.abort()
 
     def timeout_keep_alive_handler(self) -> None:
         """Hang up on an idle client; what it has not read by now it never will."""
@@ -204,6 +219,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and tell every request: of pipelined ones uvicorn tells only the last."""
+        self.places.gone(self)
         self.stop_waiting()
         if self.answer_timer is not None:
             self.answer_timer.cancel()
@@ -213,7 +229,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-def within(head_timeout: float, answer_timeout: float) -> type[Connection]:
-    """Make the class of connections for uvicorn, with its times in seconds."""
-    times = {"head_timeout": head_timeout, "answer_timeout": answer_timeout}
-    return type(Connection.__name__, (Connection,), times)
+def within(head_timeout: float, answer_timeout: float, most: int) -> type[Connection]:
+    """Make the class of connections for uvicorn, with its times in seconds and how many there may be."""
+    bounds = {"head_timeout": head_timeout, "answer_timeout": answer_timeout, "places": Places(most)}
+    return type(Connection.__name__, (Connection,), bounds)

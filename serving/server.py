@@ -22,6 +22,7 @@ from serving.app import create_app
 from serving.connection import within
 from serving.life import Life
 from serving.metrics import Metrics
+from serving.places import files_for
 from serving.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -111,7 +112,7 @@ def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
     return uvicorn.Config(
         app,
-        http=within(settings.body_timeout, settings.answer_timeout),
+        http=within(settings.body_timeout, settings.answer_timeout, files_for(settings.max_connections)),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Largest uploaded file, in bytes."""
     max_bodies: int = Field(default=128 * MEBIBYTE, gt=0, validate_default=True)
     """Bytes of all request bodies together that are held at once; beyond, clients are told to come again."""
+    max_connections: int = Field(default=4096, ge=1)
+    """Connections at the same time; for one more the one that has been idle longest is closed."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds a client may take to send the head of a request, and as many for its body."""
     answer_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)

@@ -18,10 +18,15 @@ SECONDS = 1.0
 """What a client may take, for a head and for an answer."""
 
 
+PLACES = 250
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
 class Program:
     """A gateway without models, which answers all the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLOFOIL_")}
         settings = {
             "HOLOFOIL_PORT": "0",
@@ -29,6 +34,8 @@ class Program:
             "HOLOFOIL_BODY_TIMEOUT": str(SECONDS),
             "HOLOFOIL_ANSWER_TIMEOUT": str(SECONDS),
             "HOLOFOIL_DRAIN_DELAY": "0",
+            "HOLOFOIL_MAX_CONNECTIONS": str(PLACES),
+            **more,
         }
         self.program = subprocess.Popen(
             [sys.executable, "-m", "serving"],
@@ -148,6 +155,61 @@ def test_two_hundred_slow_clients_hinder_nobody(program):
             assert read(connection).startswith(b"HTTP/1.1 200")
         assert program.held() > 100
         assert all(problem(read(connection))["status"] == 408 for connection in slow)
+
+
+def test_for_one_connection_too_many_the_one_idle_longest_goes_and_none_that_is_at_work(program):
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(program.connect())
+        busy.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
+        busy.sendall(b"Content-Type: application/json\r\nConnection: close\r\n\r\n{")
+        time.sleep(0.1)
+        idle = [stack.enter_context(program.connect()) for _ in range(PLACES + 50)]
+        with program.connect() as connection:
+            connection.sendall(HEALTH)
+            assert read(connection).startswith(b"HTTP/1.1 200")
+        assert program.held() <= PLACES + 1
+        assert all(read(connection) == b"" for connection in idle[:52])
+        idle[-1].sendall(HEALTH)
+        assert read(idle[-1]).startswith(b"HTTP/1.1 200")
+        busy.sendall(b"}")
+        assert read(busy).startswith(b"HTTP/1.1 503")  # of the models, which are not there
+
+
+def test_where_all_are_at_work_a_newcomer_is_told_so():
+    program = Program(HOLOFOIL_MAX_CONNECTIONS="3", HOLOFOIL_BODY_TIMEOUT="30")
+    try:
+        with contextlib.ExitStack() as stack:
+            busy = [stack.enter_context(program.connect()) for _ in range(3)]
+            for connection in busy:
+                connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+            time.sleep(0.2)
+            for _ in range(5):
+                with program.connect() as connection:
+                    assert problem(read(connection))["type"] == "/problems/overloaded"
+            busy[0].close()
+            time.sleep(0.2)
+            with program.connect() as connection:
+                connection.sendall(HEALTH)
+                assert read(connection).startswith(b"HTTP/1.1 200")
+    finally:
+        program.program.terminate()
+        program.program.communicate(timeout=30)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed"), [(300, 300, 44), (300, 900, 644), (100, 100, 1), (300, 9000, 1000)]
+)
+def test_as_many_files_are_asked_for_as_the_connections_take(soft, hard, allowed):
+    asking = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
+from serving.places import files_for
+print(files_for(1000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    told = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [str(allowed), str(min(hard, 1256))]
+    assert ("The system allows" in told.stderr) is (allowed < 1000)
 
 
 def request(*headers: bytes, target: bytes = b"/healthz") -> bytes:
