@@ -78,8 +78,10 @@ class Admission:
 
 
 def works_on_pixels(scope: Scope, headers: Headers) -> bool:
-    """Whether one card, at the least that is asked for, takes a thread: to be read, or written as WebP."""
-    return scope["path"] == "/score" or b"webp" in scope["query_string"] + headers.get("accept", "").encode()
+    """Whether one card takes a thread, to be read or written as WebP; what else does, its route knows."""
+    if scope["method"] == "GET":  # whose address alone decides
+        return b"format=webp" in scope["query_string"]
+    return scope["path"] == "/score" or headers.get("accept") == "image/webp"
 
 
 async def take_in(headers: Headers, receive: Receive) -> None:

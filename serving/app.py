@@ -78,7 +78,7 @@ def create_app(
             observer=batch_metrics,
             on_failure=life.fail,
         )
-        pixels = Pixels(os.cpu_count() or 1)
+        pixels = Pixels(cores())
         app.state.gateway = Gateway(chosen, models, pixels)
         beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
         yield
@@ -125,6 +125,11 @@ def create_app(
     app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
     app.add_middleware(Linger)  # added last, it is outermost
     return app
+
+
+def cores() -> int:
+    """Count the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hush_libraries() -> None:

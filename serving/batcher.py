@@ -53,7 +53,7 @@ class Draw(Protocol):
 REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
 STOPPING = "The gateway is stopping. Try again in a few seconds."
 BROKEN = "The gateway's queue has failed and the gateway is stopping. Its log has the reason."
-BUSY = "The models have more work than they can do in time. Try again later, or ask for fewer cards at once."
+BUSY = "There is more work than can be done in time. Try again later, or ask for fewer cards at once."
 
 
 class Batcher:
@@ -195,9 +195,10 @@ class Batcher:
         elif seconds <= 0:
             self._observer.rejected(lane.model, rows, "late")
             raise DeadlineExceeded(TOO_LATE)
-        elif lane.ahead or beside:  # with nobody ahead, trying is how one learns
-            late = self._wait(lane, rows) + beside > seconds
-            reason = "late" if late or self._wait(lane, 0) + beside > self._max_wait else None
+        else:
+            own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, trying is how one learns
+            late = own + beside > seconds or self._wait(lane, 0) + beside > self._max_wait
+            reason = "late" if late else None
         if reason:
             self._observer.rejected(lane.model, rows, reason)
             raise Overloaded(BUSY, self._wait(lane, 0) + beside)

@@ -69,11 +69,8 @@ class Connection(HttpToolsProtocol):
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
-        if self.places.enter(self):
-            self.await_head()
-        else:
-            self.last_word = FULL
-            self.hang_up(FULL)
+        self.places.enter(self)
+        self.await_head()
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head, and see that it ends."""
@@ -104,6 +101,8 @@ class Connection(HttpToolsProtocol):
     def fault(self) -> Refusal | None:
         """Find what is wrong with a head that could be parsed."""
         assert self.parser
+        if self.places.overfull:
+            return FULL
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
@@ -183,14 +182,19 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.last_word and not self.unanswered and not self.transport.is_closing():
             self.hang_up(self.last_word)
-        if not self.unanswered:
-            self.places.rest(self)
+        self.rest()
         if self.transport.is_closing():
             self.await_reader()
 
+    def rest(self) -> None:
+        """Say so where nothing is under way: no request, and no answer that the client still reads."""
+        if not self.unanswered and not self.flow.write_paused:
+            self.places.rest(self)
+
     def leave(self) -> None:
-        """Make room for another connection; what the client has not read by now it never will."""
-        self.transport.abort()
+        """Make room for another connection."""
+        self.transport.close()
+        self.await_reader()
 
     def timeout_keep_alive_handler(self) -> None:
         """Hang up on an idle client; what it has not read by now it never will."""
@@ -205,6 +209,7 @@ class Connection(HttpToolsProtocol):
         """Note that the client has read."""
         super().resume_writing()
         self.stop_awaiting_reader()
+        self.rest()
 
     def await_reader(self) -> None:
         """Abort the connection unless the client reads in time, unless that runs already."""

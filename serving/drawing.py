@@ -39,9 +39,9 @@ async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -
     return Drawn(drawn.cards, kinds, drawn.version)
 
 
-def encoding_wait(gateway: Gateway, count: int, format: cards.Format) -> float:
-    """Return the seconds that cards will wait for a thread to be written on: one alone needs none."""
-    return gateway.pixels.wait if count > 1 or format == "webp" else 0.0
+def encoding_wait(gateway: Gateway, format: cards.Format, alone: bool = True) -> float:
+    """Return the seconds that an answer will wait for threads: a small card alone needs none, but as WebP."""
+    return 0.0 if alone and format != "webp" else gateway.pixels.wait
 
 
 async def encode(

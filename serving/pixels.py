@@ -23,6 +23,11 @@ class Queue:
     size: int = 0
     pace: Pace = field(default_factory=Pace)
 
+    def add(self, jobs: int, size: int) -> None:
+        """Count jobs, or fewer."""
+        self.jobs += jobs
+        self.size += size
+
     @property
     def seconds(self) -> float:
         """How long all of it would take one thread."""
@@ -57,16 +62,17 @@ class Pixels:
         Jobs of a kind take as long as their size says, in whatever unit. What a client that leaves has asked
         for is not begun; what runs keeps its thread until it is over.
         """
-        queue = self._queues[kind]
-        queue.jobs += 1
-        queue.size += size
+        loop, queue = asyncio.get_running_loop(), self._queues[kind]
+        queue.add(1, size)
+        job = self._pool.submit(timed, function, *arguments)
         try:
             # anyio's to_thread costs 160 µs of CPU more, as much as two JPEGs.
-            running = asyncio.get_running_loop().run_in_executor(self._pool, timed, function, *arguments)
-            seconds, result = await running
+            seconds, result = await asyncio.wrap_future(job)
         finally:
-            queue.jobs -= 1
-            queue.size -= size
+            if job.running():  # for a client that has left
+                job.add_done_callback(lambda _: loop.call_soon_threadsafe(queue.add, -1, -size))
+            else:
+                queue.add(-1, -size)
         queue.pace.learn(size, seconds)
         return result
 

@@ -1,11 +1,16 @@
-"""How many connections there may be, and who makes room: one client cannot take every place and keep it."""
+"""How many connections there may be, and who makes room: whoever has nothing under way."""
 
+import contextlib
 import logging
 import sys
+import time
 from typing import Protocol
 
 OTHER_FILES = 256
 """Files that the process has open beside its connections, with room to spare."""
+
+QUIET = 10.0
+"""Seconds between two lines in the log that say that it is full."""
 
 logger = logging.getLogger(__name__)
 
@@ -19,24 +24,31 @@ class Guest(Protocol):
 
 
 class Places:
-    """Places for connections. For one too many the one leaves that has had nothing under way for longest."""
+    """Places for connections. For one too many the one leaves that has had nothing under way for longest.
+
+    Where all have something under way a newcomer comes in all the same, to be told so once it has asked.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.taken = 0
+        self.inside: set[Guest] = set()
         self.idle: dict[Guest, None] = {}  # the longest first
+        self.silent_until = 0.0
 
-    def enter(self, guest: Guest) -> bool:
-        """Take a place, with nothing under way; return whether there was one, or one was made."""
-        self.taken += 1
-        if self.taken > self.most:
-            if not self.idle:
-                return False
-            longest = next(iter(self.idle))
-            self.busy(longest)
-            longest.leave()
-        self.rest(guest)
-        return True
+    @property
+    def overfull(self) -> bool:
+        """Whether there are more than there may be."""
+        return len(self.inside) > self.most
+
+    def enter(self, guest: Guest) -> None:
+        """Take a place, with nothing under way."""
+        if len(self.inside) >= self.most:
+            self.tell()
+            if longest := next(iter(self.idle), None):
+                self.gone(longest)
+                longest.leave()
+        self.inside.add(guest)
+        self.idle[guest] = None
 
     def busy(self, guest: Guest) -> None:
         """Note that something is under way."""
@@ -44,12 +56,20 @@ class Places:
 
     def rest(self, guest: Guest) -> None:
         """Note that nothing is under way any more."""
-        self.idle[guest] = None
+        if guest in self.inside:
+            self.idle[guest] = None
 
     def gone(self, guest: Guest) -> None:
         """Note that a place is free again."""
         self.busy(guest)
-        self.taken -= 1
+        self.inside.discard(guest)
+
+    def tell(self) -> None:
+        """Log now and then that it is full."""
+        now = time.monotonic()
+        if now >= self.silent_until:
+            self.silent_until = now + QUIET
+            logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
 
 
 def files_for(connections: int) -> int:
@@ -65,8 +85,10 @@ def files_for(connections: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS has a limit of its own below the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return connections
     allowed = max(1, soft - OTHER_FILES)

@@ -1,5 +1,6 @@
 """Threads that compute step back behind the event loop, which has little to do and answers everybody."""
 
+import contextlib
 import os
 import sys
 
@@ -13,4 +14,5 @@ def step_back() -> None:
     Only Linux has a niceness for each thread (nice(2)); elsewhere it would be the whole process's.
     """
     if sys.platform == "linux":
-        os.nice(BEHIND)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.nice(BEHIND)

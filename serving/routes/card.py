@@ -69,7 +69,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         response = Response(headers=headers, media_type=media_type)
         del response.headers["Content-Length"]
         return response
-    with gateway.backend.drawing(1, deadline, encoding_wait(gateway, 1, query.format)) as ask:
+    with gateway.backend.drawing(1, deadline, encoding_wait(gateway, query.format)) as ask:
         rows = noise.draw(query.seed, 1, info.noise_size, query.truncation)
         drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)

@@ -66,7 +66,8 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
     media_type, format = negotiate(request.headers, body)
     quality = quality_of(body.output_compression, format, "/output_compression")
     deadline, gateway = deadline_of(request), gateway_of(request)
-    with gateway.backend.drawing(body.count, deadline, encoding_wait(gateway, body.count, format)) as ask:
+    alone = body.count == 1 and body.layout != "sheet" and media_type != archive.MEDIA_TYPE
+    with gateway.backend.drawing(body.count, deadline, encoding_wait(gateway, format, alone)) as ask:
         await visit.take(body.count)
         info = await gateway.backend.info(deadline=deadline)
         ordered = order_of(body, info)

@@ -140,28 +140,38 @@ class ReadCard:
 async def read_cards(
     gateway: Gateway, uploads: Sequence[Upload], info: ModelInfo
 ) -> list[ReadCard | Refusal]:
-    """Read every upload on the threads for pixels."""
+    """Read every upload on the threads for pictures."""
     places = ["" if upload.filename is None else f"/{FILES}/{index}" for index, upload in enumerate(uploads)]
     with stage("decode"):
         return await asyncio.gather(
             *(
-                gateway.pixels.work("decode", upload.size, read_card, upload, info, place)
+                read_or_refuse(gateway, upload, info, place)
                 for upload, place in zip(uploads, places, strict=True)
             )
         )
 
 
-def read_card(upload: Upload, info: ModelInfo, pointer: str) -> ReadCard | Refusal:
+async def read_or_refuse(
+    gateway: Gateway, upload: Upload, info: ModelInfo, pointer: str
+) -> ReadCard | Refusal:
     """Read one upload; the refusal of a bad one is returned, so that its neighbours are looked at too."""
+    try:
+        return await gateway.pixels.work("decode", upload.size, read_card, upload, info, pointer)
+    except Refusal as refusal:
+        return refusal
+
+
+def read_card(upload: Upload, info: ModelInfo, pointer: str) -> ReadCard:
+    """Read one upload; raise Refusal for a bad one."""
     if not upload.whole:
         detail = f"A file may have {upload.most:,} bytes. Send a smaller one."
-        return Refusal(problems.TOO_LARGE, detail, [Fault(pointer=pointer, code="too_large", detail=detail)])
+        raise Refusal(problems.TOO_LARGE, detail, [Fault(pointer=pointer, code="too_large", detail=detail)])
     data = bytes(upload.data)
     try:
         picture = cards.decode_upload(data, info.height, info.width)
     except BadCard as bad:
         fault = Fault(pointer=pointer, code=bad.code, detail=str(bad))
-        return Refusal(BAD_CARD_KINDS[bad.code], str(bad), [fault])
+        raise Refusal(BAD_CARD_KINDS[bad.code], str(bad), [fault]) from None
     height, width = picture.size
     return ReadCard(
         pixels=picture.card,

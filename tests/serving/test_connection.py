@@ -18,8 +18,6 @@ SECONDS = 1.0
 """What a client may take, for a head and for an answer."""
 
 
-PLACES = 250
-
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -34,7 +32,6 @@ class Program:
             "HOLOFOIL_BODY_TIMEOUT": str(SECONDS),
             "HOLOFOIL_ANSWER_TIMEOUT": str(SECONDS),
             "HOLOFOIL_DRAIN_DELAY": "0",
-            "HOLOFOIL_MAX_CONNECTIONS": str(PLACES),
             **more,
         }
         self.program = subprocess.Popen(
@@ -157,43 +154,57 @@ def test_two_hundred_slow_clients_hinder_nobody(program):
         assert all(problem(read(connection))["status"] == 408 for connection in slow)
 
 
-def test_for_one_connection_too_many_the_one_idle_longest_goes_and_none_that_is_at_work(program):
-    with contextlib.ExitStack() as stack:
-        busy = stack.enter_context(program.connect())
-        busy.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
-        busy.sendall(b"Content-Type: application/json\r\nConnection: close\r\n\r\n{")
-        time.sleep(0.1)
-        idle = [stack.enter_context(program.connect()) for _ in range(PLACES + 50)]
-        with program.connect() as connection:
-            connection.sendall(HEALTH)
-            assert read(connection).startswith(b"HTTP/1.1 200")
-        assert program.held() <= PLACES + 1
-        assert all(read(connection) == b"" for connection in idle[:52])
+@contextlib.contextmanager
+def crowded(places: int):
+    """A gateway with few places and much patience."""
+    program = Program(HOLOFOIL_MAX_CONNECTIONS=str(places), HOLOFOIL_BODY_TIMEOUT="60")
+    try:
+        with contextlib.ExitStack() as stack:
+            yield program, lambda: stack.enter_context(program.connect())
+    finally:
+        program.program.terminate()
+        _, errors = program.program.communicate(timeout=30)
+    assert "Traceback" not in errors
+    assert f"All {places} connections are taken" in errors
+
+
+def is_at_work(connection: socket.socket) -> None:
+    """Send a request whose body lacks its end."""
+    connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
+    connection.sendall(b"Content-Type: application/json\r\nConnection: close\r\n\r\n{")
+    time.sleep(0.2)
+
+
+def test_for_one_connection_too_many_the_one_idle_longest_goes_and_none_that_is_at_work():
+    with crowded(50) as (program, connect):
+        busy = connect()
+        is_at_work(busy)
+        idle = [connect() for _ in range(80)]
+        connection = connect()
+        connection.sendall(HEALTH)
+        assert read(connection).startswith(b"HTTP/1.1 200")
+        assert program.held() <= 51
+        assert all(read(connection) == b"" for connection in idle[:32])
         idle[-1].sendall(HEALTH)
         assert read(idle[-1]).startswith(b"HTTP/1.1 200")
         busy.sendall(b"}")
         assert read(busy).startswith(b"HTTP/1.1 503")  # of the models, which are not there
 
 
-def test_where_all_are_at_work_a_newcomer_is_told_so():
-    program = Program(HOLOFOIL_MAX_CONNECTIONS="3", HOLOFOIL_BODY_TIMEOUT="30")
-    try:
-        with contextlib.ExitStack() as stack:
-            busy = [stack.enter_context(program.connect()) for _ in range(3)]
-            for connection in busy:
-                connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
-            time.sleep(0.2)
-            for _ in range(5):
-                with program.connect() as connection:
-                    assert problem(read(connection))["type"] == "/problems/overloaded"
-            busy[0].close()
-            time.sleep(0.2)
-            with program.connect() as connection:
-                connection.sendall(HEALTH)
-                assert read(connection).startswith(b"HTTP/1.1 200")
-    finally:
-        program.program.terminate()
-        program.program.communicate(timeout=30)
+def test_where_all_are_at_work_a_newcomer_is_told_so_once_it_asks():
+    with crowded(3) as (_, connect):
+        busy = [connect() for _ in range(3)]
+        for connection in busy:
+            is_at_work(connection)
+        for _ in range(5):
+            connection = connect()
+            connection.sendall(HEALTH)
+            assert problem(read(connection))["type"] == "/problems/overloaded"
+        busy[0].close()
+        time.sleep(0.2)
+        connection = connect()
+        connection.sendall(HEALTH)
+        assert read(connection).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")

@@ -12,6 +12,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from serving.admission import works_on_pixels
+from serving.app import cores
 from serving.pixels import Pixels
 from serving.priority import BEHIND
 from serving.settings import Settings
@@ -69,11 +70,30 @@ async def test_work_for_the_gone_is_not_begun_and_not_waited_for(pixels: Pixels)
     assert not begun
 
 
+async def test_work_that_runs_for_the_gone_keeps_its_thread(pixels: Pixels):
+    gate = threading.Event()
+    running = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(THREADS)]
+    await asyncio.sleep(0.05)
+    for job in running:
+        job.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert pixels.wait == pytest.approx(TOOK, rel=0.5)
+    gate.set()
+    await asyncio.sleep(0.2)
+    assert pixels.wait == 0
+
+
 async def test_work_that_fails_fails_for_its_owner_and_is_over(pixels: Pixels):
     jobs = [pixels.work("decode", 10, int, "not a number") for _ in range(5)]
     failed = await asyncio.gather(*jobs, return_exceptions=True)
     assert all(isinstance(error, ValueError) for error in failed)
     assert pixels.wait == 0
+    gate = threading.Event()
+    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(2 * THREADS)]
+    await asyncio.sleep(0.01)
+    assert pixels.wait == pytest.approx(2 * TOOK, rel=0.5)  # nothing was learnt of what failed at once
+    gate.set()
+    await asyncio.gather(*more)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
@@ -92,9 +112,10 @@ def test_uploads_that_would_wait_too_long_are_refused_and_cards_are_drawn_meanwh
             return client.post("/score", content=upload, headers={"Content-Type": "image/jpeg"})
 
         assert score(0).status_code == 200  # how long one takes is known from now on
-        at_once = 4 * (os.cpu_count() or 1)
+        at_once = 4 * cores()
         with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
             scores = [threads.submit(score, n) for n in range(3 * at_once)]
+            client.post("/score", content=b"no picture" * 99_999, headers={"Content-Type": "image/jpeg"})
             drawn = client.post("/generate", json={"seed": 7}, headers={"Accept": "image/png"})
             answers = [answer.result() for answer in scores]
         assert drawn.status_code == 200
@@ -106,15 +127,18 @@ def test_uploads_that_would_wait_too_long_are_refused_and_cards_are_drawn_meanwh
 
 
 @pytest.mark.parametrize(
-    ("path", "query", "accept", "works"),
+    ("method", "path", "query", "accept", "works"),
     [
-        ("/score", b"", "", True),
-        ("/generate", b"seed=7&format=webp", "*/*", True),
-        ("/generate", b"", "image/webp", True),
-        ("/generate", b"seed=7&format=jpeg", "*/*", False),
-        ("/generate", b"", "image/png", False),
+        ("POST", "/score", b"", "", True),
+        ("GET", "/generate", b"seed=7&format=webp", "*/*", True),
+        ("GET", "/generate", b"seed=7", "image/avif,image/webp,*/*", False),  # as browsers ask for <img>
+        ("POST", "/generate", b"", "image/webp", True),
+        ("POST", "/generate", b"", "application/json, image/webp", False),
+        ("POST", "/generate", b"", "image/png", False),
     ],
 )
-def test_what_needs_a_thread_for_a_single_card(path: str, query: bytes, accept: str, works: bool):
-    scope = {"path": path, "query_string": query}
+def test_what_needs_a_thread_for_a_single_card(
+    method: str, path: str, query: bytes, accept: str, works: bool
+):
+    scope = {"method": method, "path": path, "query_string": query}
     assert works_on_pixels(scope, Headers({"accept": accept})) is works
