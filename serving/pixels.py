@@ -1,6 +1,7 @@
 """Threads that read and write pictures, and how long a newcomer would wait for one."""
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class Pixels:
         Jobs of a kind take as long as their size says, in whatever unit. What a client that leaves has asked
         for is not begun; what runs keeps its thread until it is over.
         """
-        loop, queue = asyncio.get_running_loop(), self._queues[kind]
+        queue = self._queues[kind]
         queue.add(1, size)
         job = self._pool.submit(timed, function, *arguments)
         try:
@@ -70,7 +71,7 @@ class Pixels:
             seconds, result = await asyncio.wrap_future(job)
         finally:
             if job.running():  # for a client that has left
-                job.add_done_callback(lambda _: loop.call_soon_threadsafe(queue.add, -1, -size))
+                job.add_done_callback(on_loop(queue.add, -1, -size))
             else:
                 queue.add(-1, -size)
         queue.pace.learn(size, seconds)
@@ -79,6 +80,17 @@ class Pixels:
     def close(self) -> None:
         """Let go of the threads; what has not begun is dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def on_loop(function: Callable[[*Arguments], object], *arguments: *Arguments) -> Callable[[object], None]:
+    """Make a callback for a thread that has the event loop call a function, unless it has ended by then."""
+    loop = asyncio.get_running_loop()
+
+    def call(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(function, *arguments)
+
+    return call
 
 
 def timed(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> tuple[float, Result]:

@@ -27,7 +27,8 @@ LARGEST = pictures.file(GREEN, "WEBP", lossless=True, method=0)
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    with running(max_bodies=ROOM * MIB) as gateway:
+    # Refused at once, requests would take no memory at all.
+    with running(max_bodies=ROOM * MIB, max_wait=600, deadline=600) as gateway:
         yield gateway
 
 
