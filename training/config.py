@@ -62,6 +62,8 @@ class Config:
     """Steps from one penalty to the next, each weighing that many times more (lazy regularisation)."""
     projected: float = 0.0
     """Weight of a second discriminator, on frozen image features, for the generator; 0 trains without it."""
+    projected_every: int = 1
+    """Of so many cards of a batch that discriminator looks at one: it costs more than all else."""
     augment: float | Literal["adaptive"] | None = None
     """Probability of each augmentation for each card, in [0, 1].
 
@@ -129,6 +131,11 @@ class Config:
             raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
         if self.projected < 0:
             raise BadConfig(f"projected is {self.projected}; it is a weight, 0 or more.")
+        if not 1 <= self.projected_every <= self.batch:
+            raise BadConfig(
+                f"projected_every is {self.projected_every}; it is a number of cards, 1 to the batch's "
+                f"{self.batch}."
+            )
         if not 0 <= self.final_penalty <= 1:
             raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
@@ -153,8 +160,12 @@ class Config:
             self.base_grid()
 
     def with_batch(self, batch: int) -> "Config":
-        """Return the same numbers with another batch, of which as large a share are negatives."""
-        return replace(self, batch=batch, negatives=self.negatives * batch // self.batch)
+        """Return the same numbers with another batch, of which as large a share are negatives.
+
+        Of the smallest batches the discriminator on features looks at one card.
+        """
+        negatives, every = self.negatives * batch // self.batch, min(self.projected_every, max(1, batch))
+        return replace(self, batch=batch, negatives=negatives, projected_every=every)
 
     def base_grid(self) -> tuple[int, int]:
         """Return (height, width) of the lowest resolution.

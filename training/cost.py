@@ -54,7 +54,7 @@ def cost(config: Config) -> Cost:
     """Count what a run with this configuration takes, on networks built for it and thrown away."""
     drawing, judging = generator(config), discriminator(config)
     projected = Projected(config) if config.projected else None
-    beside = projected_flop(projected) if projected else 0.0
+    beside = projected_flop(projected) / config.projected_every if projected else 0.0
     return Cost(
         generator_parameters=drawing.count_params(),
         discriminator_parameters=judging.count_params(),
@@ -106,7 +106,7 @@ def flop(config: Config, drawing: int, judging: int) -> float:
 
 
 def projected_flop(projected: Projected) -> float:
-    """Count those of a projected discriminator for each real card.
+    """Count those of a projected discriminator for each real card that it looks at.
 
     Real cards and fakes pass the frozen features, and go forth and back through the heads; then the
     generator's fakes go through both and back to the pixels, past weights that stay as they are.
@@ -128,7 +128,7 @@ def memory(
     alive = 2 * outputs(drawing) + judged * outputs(judging)
     if projected:
         weights += projected.eye.count_params() + 3 * projected.heads.count_params()
-        alive += outputs(projected.eye) + 2 * outputs(projected.heads)
+        alive += (outputs(projected.eye) + 2 * outputs(projected.heads)) // config.projected_every
     return RUNTIME + FLOAT * (weights + config.batch * alive)
 
 

@@ -66,11 +66,12 @@ def multiplies_bfloat16() -> bool:
 
 
 def refuse_uneven(config: Config, replicas: int) -> None:
-    """Raise BadConfig if the batch cannot be shared evenly."""
-    if config.batch % replicas:
+    """Raise BadConfig if several replicas cannot share the batch, and what of it is looked at, evenly."""
+    whole = replicas * config.projected_every if config.projected and replicas > 1 else replicas
+    if config.batch % whole:
         raise BadConfig(
             f"A batch of {config.batch} cannot be shared evenly by {replicas} devices. Choose a --batch that "
-            f"is a multiple of {replicas}, or hide devices from the run (CUDA_VISIBLE_DEVICES)."
+            f"is a multiple of {whole}, or hide devices from the run (CUDA_VISIBLE_DEVICES)."
         )
 
 

@@ -77,13 +77,18 @@ def nano(height: int, width: int) -> Config:
 
 
 def tiny(height: int, width: int) -> Config:
-    """Build the preset for a CPU and an hour or two: nano, wider, with a projected discriminator."""
+    """Build the preset for a CPU and an hour or two: nano, wider, with a projected discriminator.
+
+    That one looks at a quarter of the cards: the others are seen in the time that it saves.
+    """
     levels = halvings(height, width)
     return replace(
         nano(height, width),
         preset="tiny",
         projected=1.0,
+        projected_every=4,
         channels=widths(levels, max(16, 512 >> levels), 256),
+        images=150_000,
     )
 
 
@@ -99,6 +104,7 @@ def base(height: int, width: int) -> Config:
         start.with_batch(batch),
         preset="base",
         projected=4.0,
+        projected_every=1,
         r1=4 * start.r1,
         learning_rate=rate,
         final_learning_rate=rate / 10,

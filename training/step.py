@@ -247,10 +247,10 @@ class Step:
         return answer(self.networks.discriminator, self.seen(turn, cards, seed), turn.labels, training=True)
 
     def looked_at(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Return this replica's cards as the projected discriminator sees them: changed, and some close."""
+        """Return those cards of this replica's that the projected discriminator sees: changed, some close."""
         change_seed, zoom_seed = tf.unstack(tf.random.split(seed))
         changed = augment(turn.replica.placed(cards), AUGMENT, change_seed)
-        return turn.replica.own(zoom(changed, zoom_seed))
+        return turn.replica.own(zoom(changed, zoom_seed))[:: self.config.projected_every]
 
     def seen(self, turn: Turn, cards: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Return this replica's cards as the discriminator sees them."""

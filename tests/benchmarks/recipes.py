@@ -36,6 +36,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "nano, bfloat16": ("nano", {"precision": "bfloat16"}),
     "nano, augmentation 0.3": ("nano", {"augment": 0.3}),
     "tiny": ("tiny", {}),
+    "tiny, all cards looked at": ("tiny", {"projected_every": 1}),
+    "tiny, every second": ("tiny", {"projected_every": 2}),
     "base": ("base", {"batch": 32, "learning_rate": 5e-4}),
 }
 FAKES = 500

@@ -113,6 +113,9 @@ def test_two_hosts_train_one_run_that_one_of_them_writes(tiny_run, tmp_path):
 def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_the_way_out():
     with pytest.raises(BadConfig, match="multiple of 3"):
         devices.refuse_uneven(configure("smoke", 56, 40), 3)
+    with pytest.raises(BadConfig, match="multiple of 16"):
+        devices.refuse_uneven(configure("smoke", 56, 40, batch=8, projected=1.0, projected_every=4), 4)
+    devices.refuse_uneven(configure("smoke", 56, 40, batch=6, projected=1.0, projected_every=4), 1)
 
 
 def test_a_cluster_that_cannot_be_read_is_told_without_a_traceback(tmp_path):

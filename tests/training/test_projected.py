@@ -57,6 +57,19 @@ def test_the_generator_learns_from_it_and_the_discriminator_does_not_notice(trai
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize(("changed", "noticed"), [(1, False), (2, True)])
+def test_of_every_second_card_the_heads_learn_and_of_the_others_they_see_nothing(changed, noticed):
+    config = configure("smoke", 56, 40, projected=1.0, projected_every=2)
+    other = CARDS[:1].copy()
+    other[0, changed] = 255 - other[0, changed]
+    ends = []
+    for cards in (CARDS[:1], other):
+        networks = Networks.build(config)
+        Step(config, networks)(cards, LABELS[:1], 0, 0.0)
+        ends.append(networks.parts()["projected"].get_weights())
+    assert moved(*ends) is noticed
+
+
 def test_two_builds_of_a_seed_are_one():
     first, second = Projected(CONFIG), Projected(CONFIG)
     cards = tf.random.stateless_uniform((2, 56, 40, 3), [1, 2], -1, 1)
@@ -144,3 +157,6 @@ def test_the_generator_learns_from_what_is_looked_at_closely():
 def test_a_weight_below_zero_is_refused():
     with pytest.raises(BadConfig, match="projected"):
         configure("smoke", 56, 40, projected=-1.0)
+    for cards in (0, 9):
+        with pytest.raises(BadConfig, match="1 to the batch's 8"):
+            configure("smoke", 56, 40, projected_every=cards, batch=8)
