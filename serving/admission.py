@@ -1,6 +1,5 @@
 """Where there is no room for a single card, a request is refused before anything is read of it."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from serving.content import MAX_JSON
 from serving.contract import GENERATE, SCORE
 from serving.gateway import Gateway
 from serving.limits import has_body
+from serving.logs import Seldom
 from serving.patience import applied, wait_of
 from serving.problems import Refusal, answer, from_backend
 
@@ -23,9 +23,6 @@ WORK: Mapping[tuple[str, str], str] = {
     ("POST", "/score"): SCORE.model,
 }
 """The model that each address needs."""
-
-QUIET = 10.0
-"""Seconds between two lines in the log that say how many were refused."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +40,7 @@ class Admission:
         self.app = app
         self.seconds = seconds
         self.refused = 0  # since the log told of them
-        self.silent_until = 0.0
+        self.telling = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request, or refuse it."""
@@ -71,10 +68,9 @@ class Admission:
     def tell(self, error: BackendError) -> None:
         """Count a refusal, and log now and then how many there were: each for itself would cost more."""
         self.refused += 1
-        now = asyncio.get_running_loop().time()
-        if now >= self.silent_until:
+        if self.telling.due():
             logger.warning("Requests refused: %d. %s", self.refused, error)
-            self.refused, self.silent_until = 0, now + QUIET
+            self.refused = 0
 
 
 def works_on_pixels(scope: Scope, headers: Headers) -> bool:

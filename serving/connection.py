@@ -171,8 +171,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(
             b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
         )
-        self.transport.close()
-        self.await_reader()
+        self.leave()
 
     # --- Answers that nobody reads -----------------------------------------------------------------
 
@@ -192,7 +191,7 @@ class Connection(HttpToolsProtocol):
             self.places.rest(self)
 
     def leave(self) -> None:
-        """Make room for another connection."""
+        """Close once the client has read what is written, or has had its time for it."""
         self.transport.close()
         self.await_reader()
 

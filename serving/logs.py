@@ -1,6 +1,7 @@
 """How the gateway's log looks, and its one line for each request."""
 
 import logging
+import time
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -14,6 +15,9 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "text"]
 
 PACKAGE = "serving"
+
+QUIET = 10.0
+"""Seconds between two lines of a kind that could come with every request."""
 
 PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines: they would drown all else."""
@@ -82,6 +86,21 @@ def about_request(request_id: str) -> None:
     """Have every line that is logged for the current request carry its id."""
     structlog.contextvars.clear_contextvars()  # a pipelined request starts in the context of the last one
     structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+class Seldom:
+    """Says when a line is due again that could come with every request."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for a line, which is then taken to be written."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            return False
+        self._silent_until = now + QUIET
+        return True
 
 
 class AccessLog:

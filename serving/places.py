@@ -3,14 +3,12 @@
 import contextlib
 import logging
 import sys
-import time
 from typing import Protocol
+
+from serving.logs import Seldom
 
 OTHER_FILES = 256
 """Files that the process has open beside its connections, with room to spare."""
-
-QUIET = 10.0
-"""Seconds between two lines in the log that say that it is full."""
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +17,7 @@ class Guest(Protocol):
     """A connection."""
 
     def leave(self) -> None:
-        """Be closed at once."""
+        """Be closed, and take nothing more."""
         ...
 
 
@@ -33,7 +31,7 @@ class Places:
         self.most = most
         self.inside: set[Guest] = set()
         self.idle: dict[Guest, None] = {}  # the longest first
-        self.silent_until = 0.0
+        self.telling = Seldom()
 
     @property
     def overfull(self) -> bool:
@@ -43,7 +41,8 @@ class Places:
     def enter(self, guest: Guest) -> None:
         """Take a place, with nothing under way."""
         if len(self.inside) >= self.most:
-            self.tell()
+            if self.telling.due():
+                logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
             if longest := next(iter(self.idle), None):
                 self.gone(longest)
                 longest.leave()
@@ -63,13 +62,6 @@ class Places:
         """Note that a place is free again."""
         self.busy(guest)
         self.inside.discard(guest)
-
-    def tell(self) -> None:
-        """Log now and then that it is full."""
-        now = time.monotonic()
-        if now >= self.silent_until:
-            self.silent_until = now + QUIET
-            logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
 
 
 def files_for(connections: int) -> int:

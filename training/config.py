@@ -164,7 +164,7 @@ class Config:
 
         Of the smallest batches the discriminator on features looks at one card.
         """
-        negatives, every = self.negatives * batch // self.batch, min(self.projected_every, max(1, batch))
+        negatives, every = self.negatives * batch // self.batch, min(self.projected_every, batch)
         return replace(self, batch=batch, negatives=negatives, projected_every=every)
 
     def base_grid(self) -> tuple[int, int]:

@@ -452,12 +452,12 @@ from serving.embedded import EmbeddedBackend
 async def main():
     backend = EmbeddedBackend(Path({str(MODELS)!r}), deadline=60.0)
     await backend.generate(noise.draw(seed=7, n=3, size=8))
+    for thread in Path("/proc/self/task").iterdir():  # while none of them ends
+        name = (thread / "comm").read_text().strip()
+        print(name if name.startswith("tf_") else "", os.getpriority(os.PRIO_PROCESS, int(thread.name)))
     await backend.close()
 
 asyncio.run(main())
-for thread in Path("/proc/self/task").iterdir():
-    name = (thread / "comm").read_text().strip()
-    print(name if name.startswith("tf_") else "", os.getpriority(os.PRIO_PROCESS, int(thread.name)))
 """
     told = subprocess.run([sys.executable, "-c", looking], capture_output=True, text=True, check=True).stdout
     own = os.getpriority(os.PRIO_PROCESS, 0)
