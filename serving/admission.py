@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.backend import BackendError
@@ -28,42 +28,37 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Pure ASGI: refuses what its route would refuse too, for a sixth of what that costs.
+    """Refuses what its route would refuse too, for a part of what that costs.
 
     Twice as many requests as can be answered come with as many refusals, and what those cost is taken from
     the others. Whoever asks for more than one card is let in by its route, which knows how many they are. A
     card that the client may have already, by If-None-Match, needs no model and is never refused here.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        """Take the seconds that a client waits which does not say how many."""
-        self.app = app
+    def __init__(self, state: State, seconds: float) -> None:
+        """Take the application's state, and the seconds that a client waits which does not say how many."""
+        self.state = state
         self.seconds = seconds
         self.refused = 0  # since the log told of them
         self.telling = Seldom()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request, or refuse it."""
-        model = WORK.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        headers = Headers(scope=scope) if model else Headers()
+    def refusal(self, method: str, path: str, query: bytes, headers: Headers) -> Refusal | None:
+        """Return how a request is refused that finds no room; None for all others."""
+        model = WORK.get((method, path))
         if model is None or "if-none-match" in headers:
-            await self.app(scope, receive, send)
-            return
+            return None
         wait = wait_of(headers)
-        gateway: Gateway = scope["app"].state.gateway
+        gateway: Gateway = self.state.gateway
         try:
-            beside = gateway.pixels.wait if works_on_pixels(scope, headers) else 0.0
+            beside = gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
             gateway.backend.refuse_if_full(model, self.seconds if wait is None else wait, beside)
         except BackendError as error:
             self.tell(error)
-            scope.update(endpoint=self, path_params={})  # the path is the route's template
-            await take_in(headers, receive)
-            refused = answer(from_backend(error), scope["state"]["request_id"])
+            refusal = from_backend(error)
             if wait is not None:
-                refused.headers.append(*applied(wait))
-            await refused(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+                refusal.headers.update([applied(wait)])
+            return refusal
+        return None
 
     def tell(self, error: BackendError) -> None:
         """Count a refusal, and log now and then how many there were: each for itself would cost more."""
@@ -73,17 +68,44 @@ class Admission:
             self.refused = 0
 
 
-def works_on_pixels(scope: Scope, headers: Headers) -> bool:
+class Turnstile:
+    """Pure ASGI: lets a request in or refuses it, as Admission says."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self.app = app
+        self.admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self.admission.refusal(scope["method"], scope["path"], scope["query_string"], headers)
+        if refusal is None:
+            await self.app(scope, receive, send)
+            return
+        scope.update(endpoint=self, path_params={})  # the path is the route's template
+        await take_in(headers, receive)
+        await answer(refusal, scope["state"]["request_id"])(scope, receive, send)
+
+
+def works_on_pixels(method: str, path: str, query: bytes, headers: Headers) -> bool:
     """Whether one card takes a thread, to be read or written as WebP; what else does, its route knows."""
-    if scope["method"] == "GET":  # whose address alone decides
-        return b"format=webp" in scope["query_string"]
-    return scope["path"] == "/score" or headers.get("accept") == "image/webp"
+    if method == "GET":  # whose address alone decides
+        return b"format=webp" in query
+    return path == "/score" or headers.get("accept") == "image/webp"
+
+
+def is_short(headers: Headers) -> bool:
+    """Whether a request's body, if it has one, says its length and can be taken in whole."""
+    length = headers.get("content-length", "0")
+    return "transfer-encoding" not in headers and length.isdecimal() and int(length) <= MAX_JSON
 
 
 async def take_in(headers: Headers, receive: Receive) -> None:
     """Read a small body, so that the connection can be kept; of a larger or a late one the rest is left."""
-    length = headers.get("content-length", "")
-    if not has_body(headers) or not length.isdecimal() or int(length) > MAX_JSON:
+    if not has_body(headers) or not is_short(headers):
         return
     with contextlib.suppress(Refusal):  # of a body that comes too slowly
         while (await receive()).get("more_body"):

@@ -15,10 +15,11 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
-from serving.admission import Admission
+from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
+from serving.doorstep import Doorstep
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
 from serving.gate import Gate, MayMeasure
@@ -55,7 +56,8 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request. Raises BadKeys for a file of keys that cannot be read.
+    app.state.witnesses hear of every request; app.state.doorstep is for the server. Raises BadKeys for a file
+    of keys that cannot be read.
     """
     chosen = settings or Settings()
     hush_libraries()
@@ -108,6 +110,10 @@ def create_app(
     app.state.life = life
     app.state.metrics = metrics
     app.state.witnesses = witnesses
+    admission = Admission(app.state, chosen.deadline)
+    # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
+    behind = tracer or chosen.origins or chosen.trusted_proxies
+    app.state.doorstep = None if behind else Doorstep(admission, life, witnesses)
     problems.install(app)
     for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)
@@ -116,7 +122,7 @@ def create_app(
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(Patience, seconds=chosen.deadline)
-    app.add_middleware(Admission, seconds=chosen.deadline)
+    app.add_middleware(Turnstile, admission=admission)
     app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
     if chosen.origins:
         app.add_middleware(Origins, allowed=names(chosen.origins))

@@ -4,14 +4,15 @@ uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, an
 sends no whole head, or reads no answer, for ever. Its bound on connections refuses newcomers, not the idle.
 """
 
-import secrets
 from asyncio import TimerHandle, Transport
 from collections import deque
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from serving.envelope import ALWAYS
+from serving.doorstep import Doorstep, Refused
+from serving.envelope import FIELDS, request_id
 from serving.limits import has_body
 from serving.places import Places
 from serving.problems import (
@@ -56,6 +57,7 @@ class Connection(HttpToolsProtocol):
     head_timeout: float
     answer_timeout: float
     places: Places
+    doorstep: Doorstep | None
 
     # --- The head of a request ---------------------------------------------------------------------
 
@@ -68,6 +70,7 @@ class Connection(HttpToolsProtocol):
         self.in_body = False
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
+        self.refused: Refused | None = None  # until all of the request has come
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
         self.places.enter(self)
         self.await_head()
@@ -83,7 +86,7 @@ class Connection(HttpToolsProtocol):
             return
         if self.head_size > MAX_HEAD:
             self.refuse(TOO_LARGE)
-        elif not self.in_body and not self.unanswered:
+        elif not self.in_body and not self.unanswered and self.timeout_keep_alive_task is None:
             self.await_head()  # its first bytes have ended the wait that keep-alive is
 
     def on_headers_complete(self) -> None:
@@ -93,9 +96,13 @@ class Connection(HttpToolsProtocol):
         if refusal := self.fault():
             self.refusal = refusal
             raise BadHead
-        super().on_headers_complete()
+        self.refused = self.judged()
+        if self.refused:
+            self.await_head()  # the body has as long as a head
+        else:
+            super().on_headers_complete()
+            self.unanswered.append(self.cycle)
         self.places.busy(self)
-        self.unanswered.append(self.cycle)
         self.in_body = True
 
     def fault(self) -> Refusal | None:
@@ -119,10 +126,28 @@ class Connection(HttpToolsProtocol):
             return NOT_CHUNKED
         return None
 
+    def judged(self) -> Refused | None:
+        """Ask at the doorstep about a request that has its turn and after which the connection goes on."""
+        assert self.parser
+        if not self.doorstep or self.unanswered or self.expect_100_continue:
+            return None
+        if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+            return None
+        client = self.client[0] if self.client else ""
+        return self.doorstep.refused(self.parser.get_method(), self.url, self.headers, client)
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on what is for the application."""
+        if not self.refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
         self.in_body = False
-        super().on_message_complete()
+        if self.refused:
+            self.turn_away(self.refused)
+        else:
+            super().on_message_complete()
 
     def await_head(self) -> None:
         """Give the client its time for a head, unless that runs already."""
@@ -137,12 +162,24 @@ class Connection(HttpToolsProtocol):
 
     def head_is_late(self) -> None:
         """Hang up, and say why to who has sent something."""
-        if self.head_size:
+        if self.refused:
+            self.hang_up(self.refused.refusal)
+        elif self.head_size:
             self.refuse(LATE)
         else:
             self.transport.close()
 
     # --- Refusals that no application sees ---------------------------------------------------------
+
+    def turn_away(self, refused: Refused) -> None:
+        """Answer a request that the doorstep has refused, and keep the connection."""
+        self.refused = None
+        self.stop_waiting()
+        self.write(refused.answer(), refused.request_id)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        self.rest()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser cannot read; uvicorn would answer a line of text."""
@@ -163,15 +200,20 @@ class Connection(HttpToolsProtocol):
 
     def hang_up(self, refusal: Refusal) -> None:
         """Write a problem as the last answer."""
-        request_id = secrets.token_hex(12)
-        response = answer(refusal, request_id)
-        last = {"X-Request-ID": request_id, "Cache-Control": "no-store", "Connection": "close"}
-        response.headers.update({**ALWAYS, **last})
-        lines = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
+        name = request_id(Headers())
+        response = answer(refusal, name)
+        response.headers["Connection"] = "close"
+        self.write(response, name)
+        self.leave()
+
+    def write(self, response: Response, name: str) -> None:
+        """Write a whole answer, with what every answer carries, to the request of this id."""
+        always = (*self.server_state.default_headers, *FIELDS, (b"x-request-id", name.encode()))
+        headers = (*always, *response.raw_headers)
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
         self.transport.write(
             b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
         )
-        self.leave()
 
     # --- Answers that nobody reads -----------------------------------------------------------------
 
@@ -233,7 +275,14 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-def within(head_timeout: float, answer_timeout: float, most: int) -> type[Connection]:
+def within(
+    head_timeout: float, answer_timeout: float, most: int, doorstep: Doorstep | None = None
+) -> type[Connection]:
     """Make the class of connections for uvicorn, with its times in seconds and how many there may be."""
-    bounds = {"head_timeout": head_timeout, "answer_timeout": answer_timeout, "places": Places(most)}
+    bounds = {
+        "head_timeout": head_timeout,
+        "answer_timeout": answer_timeout,
+        "places": Places(most),
+        "doorstep": doorstep,
+    }
     return type(Connection.__name__, (Connection,), bounds)

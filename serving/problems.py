@@ -246,8 +246,8 @@ def answer(refusal: Refusal, request_id: str) -> Response:
     """Write a refusal as the response that the client gets."""
     kind, problem = refusal.kind, problem_of(refusal, request_id)
     headers = {"Cache-Control": "no-store", **refusal.headers}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.setdefault("Retry-After", retry_after(BackendError.retry_after))
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in headers:
+        headers["Retry-After"] = retry_after(BackendError.retry_after)
     return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
 
 

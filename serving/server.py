@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from serving import heap, keys, logs, shell
 from serving.app import create_app
 from serving.connection import within
+from serving.doorstep import Doorstep
 from serving.life import Life
 from serving.metrics import Metrics
 from serving.places import files_for
@@ -102,17 +103,21 @@ def serve() -> int:
         )
     with scrapes:
         try:
-            Server(configure(app, settings), app.state.life, settings.drain_delay).run(sockets=[listener])
+            server = Server(
+                configure(app, settings, app.state.doorstep), app.state.life, settings.drain_delay
+            )
+            server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
             return 128 + signal.SIGINT
     return 1 if app.state.life.failed else 0
 
 
-def configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def configure(app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
+    most = files_for(settings.max_connections)
     return uvicorn.Config(
         app,
-        http=within(settings.body_timeout, settings.answer_timeout, files_for(settings.max_connections)),
+        http=within(settings.body_timeout, settings.answer_timeout, most, doorstep),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -140,5 +140,4 @@ def test_uploads_that_would_wait_too_long_are_refused_and_cards_are_drawn_meanwh
 def test_what_needs_a_thread_for_a_single_card(
     method: str, path: str, query: bytes, accept: str, works: bool
 ):
-    scope = {"method": method, "path": path, "query_string": query}
-    assert works_on_pixels(scope, Headers({"accept": accept})) is works
+    assert works_on_pixels(method, path, query, Headers({"accept": accept})) is works
