@@ -11,7 +11,7 @@ from serving.backend import BackendError
 from serving.content import MAX_JSON
 from serving.contract import GENERATE, SCORE
 from serving.gateway import Gateway
-from serving.limits import has_body
+from serving.limits import length_of
 from serving.logs import Seldom
 from serving.patience import applied, wait_of
 from serving.problems import Refusal, answer, from_backend
@@ -97,15 +97,10 @@ def works_on_pixels(method: str, path: str, query: bytes, headers: Headers) -> b
     return path == "/score" or headers.get("accept") == "image/webp"
 
 
-def is_short(headers: Headers) -> bool:
-    """Whether a request's body, if it has one, says its length and can be taken in whole."""
-    length = headers.get("content-length", "0")
-    return "transfer-encoding" not in headers and length.isdecimal() and int(length) <= MAX_JSON
-
-
 async def take_in(headers: Headers, receive: Receive) -> None:
     """Read a small body, so that the connection can be kept; of a larger or a late one the rest is left."""
-    if not has_body(headers) or not is_short(headers):
+    length = length_of(headers)
+    if not length or length > MAX_JSON:
         return
     with contextlib.suppress(Refusal):  # of a body that comes too slowly
         while (await receive()).get("more_body"):

@@ -113,7 +113,7 @@ def create_app(
     admission = Admission(app.state, chosen.deadline)
     # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
     behind = tracer or chosen.origins or chosen.trusted_proxies
-    app.state.doorstep = None if behind else Doorstep(admission, life, witnesses)
+    app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
     problems.install(app)
     for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)

@@ -4,6 +4,7 @@ uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, an
 sends no whole head, or reads no answer, for ever. Its bound on connections refuses newcomers, not the idle.
 """
 
+import logging
 from asyncio import TimerHandle, Transport
 from collections import deque
 
@@ -13,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.doorstep import Doorstep, Refused
 from serving.envelope import FIELDS, request_id
-from serving.limits import has_body
+from serving.limits import has_body, length_of
 from serving.places import Places
 from serving.problems import (
     HEAD_TOO_LARGE,
@@ -31,6 +32,9 @@ MAX_HEAD = 32 * 1024
 MAX_HEADERS = 100
 """Most headers of a request."""
 
+MOST_AHEAD = 100
+"""Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
+
 MALFORMED = Refusal(MALFORMED_REQUEST, "This is no request of HTTP/1.1 that can be read. Use an HTTP client.")
 TOO_LARGE = Refusal(
     HEAD_TOO_LARGE,
@@ -38,6 +42,7 @@ TOO_LARGE = Refusal(
 )
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
 FULL = Refusal(OVERLOADED, "Too many connections have requests under way. Try again in a moment.")
+TOO_EAGER = Refusal(OVERLOADED, "Too many requests wait on this connection. Send the next after an answer.")
 NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host header. Use an HTTP client.")
 NOT_CHUNKED = Refusal(
     UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
@@ -45,6 +50,9 @@ NOT_CHUNKED = Refusal(
 NO_UPGRADE = Refusal(
     MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
 )
+
+
+logger = logging.getLogger(__name__)
 
 
 class BadHead(Exception):
@@ -70,7 +78,8 @@ class Connection(HttpToolsProtocol):
         self.in_body = False
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
-        self.refused: Refused | None = None  # until all of the request has come
+        self.chunk = b""  # that is being parsed
+        self.refused: Refused | None = None  # until the chunk is parsed
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
         self.places.enter(self)
         self.await_head()
@@ -81,7 +90,10 @@ class Connection(HttpToolsProtocol):
             return
         if not self.in_body:
             self.head_size += len(data)
+        self.chunk = b"" if self.in_body else data
         super().data_received(data)
+        if self.refused:
+            self.turn_away(self.refused)
         if self.transport.is_closing():
             return
         if self.head_size > MAX_HEAD:
@@ -97,9 +109,7 @@ class Connection(HttpToolsProtocol):
             self.refusal = refusal
             raise BadHead
         self.refused = self.judged()
-        if self.refused:
-            self.await_head()  # the body has as long as a head
-        else:
+        if not self.refused:
             super().on_headers_complete()
             self.unanswered.append(self.cycle)
         self.places.busy(self)
@@ -110,6 +120,8 @@ class Connection(HttpToolsProtocol):
         assert self.parser
         if self.places.overfull:
             return FULL
+        if len(self.unanswered) >= MOST_AHEAD:
+            return TOO_EAGER
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
@@ -127,14 +139,27 @@ class Connection(HttpToolsProtocol):
         return None
 
     def judged(self) -> Refused | None:
-        """Ask at the doorstep about a request that has its turn and after which the connection goes on."""
+        """Ask at the doorstep about a request that has come whole and alone, and after which all goes on.
+
+        Of others it would have to wait for the rest, and know when not to.
+        """
         assert self.parser
-        if not self.doorstep or self.unanswered or self.expect_100_continue:
+        if not self.doorstep or self.unanswered or self.flow.write_paused or not self.whole():
             return None
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return None
         client = self.client[0] if self.client else ""
-        return self.doorstep.refused(self.parser.get_method(), self.url, self.headers, client)
+        try:
+            return self.doorstep.refused(self.parser.get_method(), self.url, self.headers, client)
+        except Exception:  # the parser would take it for the client's fault
+            logger.exception("The doorstep failed")
+            return None
+
+    def whole(self) -> bool:
+        """Whether a request fills the chunk that is being parsed, from its first byte to its last."""
+        assert self.parser
+        head, _, body = self.chunk.partition(b"\r\n\r\n")
+        return head.startswith(self.parser.get_method()) and len(body) == length_of(Headers(raw=self.headers))
 
     def on_body(self, body: bytes) -> None:
         """Pass on what is for the application."""
@@ -144,9 +169,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
         self.in_body = False
-        if self.refused:
-            self.turn_away(self.refused)
-        else:
+        if not self.refused:
             super().on_message_complete()
 
     def await_head(self) -> None:
@@ -162,9 +185,7 @@ class Connection(HttpToolsProtocol):
 
     def head_is_late(self) -> None:
         """Hang up, and say why to who has sent something."""
-        if self.refused:
-            self.hang_up(self.refused.refusal)
-        elif self.head_size:
+        if self.head_size:
             self.refuse(LATE)
         else:
             self.transport.close()
@@ -174,12 +195,13 @@ class Connection(HttpToolsProtocol):
     def turn_away(self, refused: Refused) -> None:
         """Answer a request that the doorstep has refused, and keep the connection."""
         self.refused = None
-        self.stop_waiting()
-        self.write(refused.answer(), refused.request_id)
+        response = refused.answer()
+        self.write(response, refused.request_id)
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
         self.rest()
+        refused.tell(len(response.body))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser cannot read; uvicorn would answer a line of text."""

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from structlog.contextvars import bound_contextvars
 
-from serving.admission import Admission, is_short
+from serving.admission import Admission
+from serving.content import MAX_JSON
 from serving.envelope import request_id
 from serving.exchange import Exchange, Witness
 from serving.life import Life
+from serving.limits import length_of
 from serving.problems import Refusal, answer
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A request that is turned away, once all of it has come."""
+    """A request that is turned away."""
 
     exchange: Exchange
     refusal: Refusal
@@ -25,40 +28,44 @@ class Refused:
     since: float  # by time.perf_counter
 
     def answer(self) -> Response:
-        """Return what the client would get from the application; the witnesses hear of it."""
-        response = answer(self.refusal, self.request_id)
-        self.exchange.sent = len(response.body)
+        """Return what the client would get from the application."""
+        return answer(self.refusal, self.request_id)
+
+    def tell(self, sent: int) -> None:
+        """Have the witnesses hear of it, once it has an answer of so many bytes."""
+        self.exchange.sent = sent
         self.exchange.seconds = time.perf_counter() - self.since
-        for witness in self.witnesses:
-            witness.began()
-            witness.ended(self.exchange)
-        return response
+        with bound_contextvars(request_id=self.request_id):
+            for witness in self.witnesses:
+                witness.began()
+                witness.ended(self.exchange)
 
 
 @dataclass(frozen=True)
 class Doorstep:
     """Turns away whom Admission refuses, unseen by the application; the client sees no difference.
 
-    Left to the application are bodies of which the most stays unread, and the last answers of a process.
+    Left to the application are bodies that it would not read to their end, and the last answers of a process.
     """
 
     admission: Admission
     life: Life
     witnesses: Sequence[Witness]
+    max_body: int  # in bytes
 
     def refused(
         self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], client: str
     ) -> Refused | None:
-        """Judge the head of a request; None lets it in."""
+        """Judge a request by its head; None lets it in."""
         since = time.perf_counter()
         headers = Headers(raw=fields)
-        if self.life.draining or not is_short(headers):
+        length = length_of(headers)
+        if self.life.draining or length is None or length > min(self.max_body, MAX_JSON):
             return None
         path, _, query = target.partition(b"?")
         verb, route = method.decode(), path.decode("latin-1")
         refusal = self.admission.refusal(verb, route, query, headers)
         if refusal is None:
             return None
-        length = int(headers.get("content-length", "0"))
         exchange = Exchange(verb, client, route, refusal.kind.status, received=length)
         return Refused(exchange, refusal, request_id(headers), self.witnesses, since)

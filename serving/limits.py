@@ -10,7 +10,15 @@ from serving.problems import BODY_TIMEOUT, OVERLOADED, TOO_LARGE, Refusal, answe
 
 def has_body(headers: Headers) -> bool:
     """Whether a request announces a body, by its length or as chunks."""
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return length_of(headers) != 0
+
+
+def length_of(headers: Headers) -> int | None:
+    """Return how many bytes a body is announced to have; None for chunks, which announce nothing."""
+    if "transfer-encoding" in headers:
+        return None
+    # Python reads no number of more than 4,300 digits, be they zeros; the parser has refused all above 2**64.
+    return int(headers.get("content-length", "").lstrip("0") or 0)
 
 
 class BodyGuard:
@@ -67,8 +75,7 @@ class BodyGuard:
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self.limit:
+        if (length_of(headers) or 0) > self.limit:
             refused = answer(self.too_large(), scope["state"]["request_id"])
             await refused(scope, receive, send_guarded)
             return
