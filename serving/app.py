@@ -19,6 +19,7 @@ from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
+from serving.connection_metrics import ConnectionMetrics
 from serving.doorstep import Doorstep
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
@@ -56,8 +57,8 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.doorstep is for the server. Raises BadKeys for a file
-    of keys that cannot be read.
+    app.state.witnesses hear of every request; app.state.doorstep and app.state.onlooker are for the server.
+    Raises BadKeys for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
     hush_libraries()
@@ -113,6 +114,7 @@ def create_app(
     admission = Admission(app.state, chosen.deadline)
     # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
     behind = tracer or chosen.origins or chosen.trusted_proxies
+    app.state.onlooker = ConnectionMetrics(metrics)
     app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
     problems.install(app)
     for route in (generate, card, morph, score, models, status, handbook):

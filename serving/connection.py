@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.doorstep import Doorstep, Refused
 from serving.envelope import FIELDS, request_id
 from serving.limits import has_body, length_of
+from serving.onlooker import Onlooker
 from serving.places import Places
 from serving.problems import (
     HEAD_TOO_LARGE,
@@ -66,6 +67,7 @@ class Connection(HttpToolsProtocol):
     answer_timeout: float
     places: Places
     doorstep: Doorstep | None
+    onlooker: Onlooker
 
     # --- The head of a request ---------------------------------------------------------------------
 
@@ -81,6 +83,7 @@ class Connection(HttpToolsProtocol):
         self.chunk = b""  # that is being parsed
         self.refused: Refused | None = None  # until the chunk is parsed
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
+        self.onlooker.came()
         self.places.enter(self)
         self.await_head()
 
@@ -188,6 +191,7 @@ class Connection(HttpToolsProtocol):
         if self.head_size:
             self.refuse(LATE)
         else:
+            self.onlooker.cut("silent")
             self.transport.close()
 
     # --- Refusals that no application sees ---------------------------------------------------------
@@ -222,6 +226,7 @@ class Connection(HttpToolsProtocol):
 
     def hang_up(self, refusal: Refusal) -> None:
         """Write a problem as the last answer."""
+        self.onlooker.cut(refusal.kind.name)
         name = request_id(Headers())
         response = answer(refusal, name)
         response.headers["Connection"] = "close"
@@ -254,6 +259,11 @@ class Connection(HttpToolsProtocol):
         if not self.unanswered and not self.flow.write_paused:
             self.places.rest(self)
 
+    def make_room(self) -> None:
+        """Leave, so that another one can come."""
+        self.onlooker.cut("crowded")
+        self.leave()
+
     def leave(self) -> None:
         """Close once the client has read what is written, or has had its time for it."""
         self.transport.close()
@@ -277,7 +287,12 @@ class Connection(HttpToolsProtocol):
     def await_reader(self) -> None:
         """Abort the connection unless the client reads in time, unless that runs already."""
         if self.answer_timer is None:
-            self.answer_timer = self.loop.call_later(self.answer_timeout, self.transport.abort)
+            self.answer_timer = self.loop.call_later(self.answer_timeout, self.answer_is_unread)
+
+    def answer_is_unread(self) -> None:
+        """Let go of a client that does not read."""
+        self.onlooker.cut("unread")
+        self.transport.abort()
 
     def stop_awaiting_reader(self) -> None:
         """End the time for reading, unless the connection only waits for that to close."""
@@ -287,6 +302,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and tell every request: of pipelined ones uvicorn tells only the last."""
+        self.onlooker.went()
         self.places.gone(self)
         self.stop_waiting()
         if self.answer_timer is not None:
@@ -298,7 +314,11 @@ class Connection(HttpToolsProtocol):
 
 
 def within(
-    head_timeout: float, answer_timeout: float, most: int, doorstep: Doorstep | None = None
+    head_timeout: float,
+    answer_timeout: float,
+    most: int,
+    doorstep: Doorstep | None = None,
+    onlooker: Onlooker | None = None,
 ) -> type[Connection]:
     """Make the class of connections for uvicorn, with its times in seconds and how many there may be."""
     bounds = {
@@ -306,5 +326,6 @@ def within(
         "answer_timeout": answer_timeout,
         "places": Places(most),
         "doorstep": doorstep,
+        "onlooker": onlooker or Onlooker(),
     }
     return type(Connection.__name__, (Connection,), bounds)

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class Guest(Protocol):
     """A connection."""
 
-    def leave(self) -> None:
+    def make_room(self) -> None:
         """Be closed, and take nothing more."""
         ...
 
@@ -45,7 +45,7 @@ class Places:
                 logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
             if longest := next(iter(self.idle), None):
                 self.gone(longest)
-                longest.leave()
+                longest.make_room()
         self.inside.add(guest)
         self.idle[guest] = None
 

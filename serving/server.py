@@ -23,6 +23,7 @@ from serving.connection import within
 from serving.doorstep import Doorstep
 from serving.life import Life
 from serving.metrics import Metrics
+from serving.onlooker import Onlooker
 from serving.places import files_for
 from serving.settings import PREFIX, Settings
 
@@ -103,21 +104,21 @@ def serve() -> int:
         )
     with scrapes:
         try:
-            server = Server(
-                configure(app, settings, app.state.doorstep), app.state.life, settings.drain_delay
-            )
-            server.run(sockets=[listener])
+            config = configure(app, settings, app.state.doorstep, app.state.onlooker)
+            Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
             return 128 + signal.SIGINT
     return 1 if app.state.life.failed else 0
 
 
-def configure(app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None) -> uvicorn.Config:
+def configure(
+    app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None, onlooker: Onlooker | None = None
+) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway."""
     most = files_for(settings.max_connections)
     return uvicorn.Config(
         app,
-        http=within(settings.body_timeout, settings.answer_timeout, most, doorstep),
+        http=within(settings.body_timeout, settings.answer_timeout, most, doorstep, onlooker),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -14,6 +14,7 @@ import yaml
 from fastapi import FastAPI
 
 from serving.batch_metrics import BatchMetrics
+from serving.connection_metrics import ConnectionMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
 from serving.server import configure
@@ -198,6 +199,7 @@ def test_a_flag_that_names_a_file_names_one_that_is_mounted() -> None:
 def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
     metrics = Metrics()
     BatchMetrics(metrics)
+    ConnectionMetrics(metrics)
     exposed: set[str] = set()
     for family in metrics.registry.collect():
         endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from serving.app import create_app
 from serving.backend import Backend
 from serving.doorstep import Doorstep
+from serving.onlooker import Onlooker
 from serving.server import configure
 from serving.settings import Settings
 
@@ -29,15 +30,17 @@ def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tup
     """Serve a backend as live does, and yield the application too."""
     chosen = settings or Settings()
     app = create_app(chosen, backend)
-    with serve(app, chosen, app.state.doorstep) as url:
+    with serve(app, chosen, app.state.doorstep, app.state.onlooker) as url:
         yield app, url
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None) -> Iterator[str]:
+def serve(
+    app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None, onlooker: Onlooker | None = None
+) -> Iterator[str]:
     """Serve an application over HTTP on a free port, as the gateway's own process does; yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(configure(app, settings, doorstep))
+    server = uvicorn.Server(configure(app, settings, doorstep, onlooker))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

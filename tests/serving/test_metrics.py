@@ -1,9 +1,11 @@
 """What a scrape finds, on either port, and that two applications share nothing."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -108,6 +110,45 @@ def test_a_scrape_tells_the_process_the_models_and_the_loops_lag(served):
     assert numbers.of("process_resident_memory_bytes") > 1e6
     assert numbers.of("holofoil_model_info", version=FakeBackend().model.version, classes="2") == 1
     assert numbers.of("holofoil_loop_lag_seconds_count") >= 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"nonsense\r\n\r\n", "malformed-request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + 40_000 * b"x", "head-too-large"),
+        (b"GET / HT", "request-timeout"),
+        (b"", "silent"),
+    ],
+)
+def test_connections_that_the_gateway_ends_are_counted_by_why(sent: bytes, reason: str):
+    settings = Settings(metrics="here", body_timeout=0.3)
+    with live_app(FakeBackend(), settings) as (app, url):
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port)) as line:
+            line.settimeout(20)
+            line.sendall(sent)
+            line.makefile("rb").read()
+            numbers = scrape(app.state.metrics)
+            assert numbers.of("holofoil_connections_cut_total", reason=reason) == 1
+            assert numbers.of("holofoil_connections_cut_total") == 1
+        until = time.monotonic() + 10
+        while scrape(app.state.metrics).of("holofoil_connections"):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+
+def test_connections_that_make_room_are_counted():
+    settings = Settings(metrics="here", max_connections=2)
+    with live_app(FakeBackend(), settings) as (app, url), contextlib.ExitStack() as stack:
+        parts = urlsplit(url)
+        first, *_ = [
+            stack.enter_context(socket.create_connection((parts.hostname, parts.port))) for _ in range(3)
+        ]
+        first.settimeout(20)
+        assert first.recv(1) == b""
+        numbers = scrape(app.state.metrics)
+        assert numbers.of("holofoil_connections_cut_total", reason="crowded") == 1
 
 
 def test_the_metric_of_the_models_follows_the_version_that_answers():
