@@ -52,7 +52,6 @@ NO_UPGRADE = Refusal(
     MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
 )
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -95,6 +94,7 @@ class Connection(HttpToolsProtocol):
             self.head_size += len(data)
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
+        self.chunk = b""  # up to 256 KiB, which no idle connection should hold
         if self.refused:
             self.turn_away(self.refused)
         if self.transport.is_closing():
@@ -147,22 +147,23 @@ class Connection(HttpToolsProtocol):
         Of others it would have to wait for the rest, and know when not to.
         """
         assert self.parser
-        if not self.doorstep or self.unanswered or self.flow.write_paused or not self.whole():
+        headers = Headers(raw=self.headers)
+        if not self.doorstep or self.unanswered or self.flow.write_paused or not self.whole(headers):
             return None
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return None
         client = self.client[0] if self.client else ""
         try:
-            return self.doorstep.refused(self.parser.get_method(), self.url, self.headers, client)
+            return self.doorstep.refused(self.parser.get_method(), self.url, headers, client)
         except Exception:  # the parser would take it for the client's fault
             logger.exception("The doorstep failed")
             return None
 
-    def whole(self) -> bool:
+    def whole(self, headers: Headers) -> bool:
         """Whether a request fills the chunk that is being parsed, from its first byte to its last."""
         assert self.parser
         head, _, body = self.chunk.partition(b"\r\n\r\n")
-        return head.startswith(self.parser.get_method()) and len(body) == length_of(Headers(raw=self.headers))
+        return head.startswith(self.parser.get_method()) and len(body) == length_of(headers)
 
     def on_body(self, body: bytes) -> None:
         """Pass on what is for the application."""
@@ -201,9 +202,7 @@ class Connection(HttpToolsProtocol):
         self.refused = None
         response = refused.answer()
         self.write(response, refused.request_id)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        super().on_response_complete()
         self.rest()
         refused.tell(len(response.body))
 

@@ -53,12 +53,9 @@ class Doorstep:
     witnesses: Sequence[Witness]
     max_body: int  # in bytes
 
-    def refused(
-        self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], client: str
-    ) -> Refused | None:
+    def refused(self, method: bytes, target: bytes, headers: Headers, client: str) -> Refused | None:
         """Judge a request by its head; None lets it in."""
         since = time.perf_counter()
-        headers = Headers(raw=fields)
         length = length_of(headers)
         if self.life.draining or length is None or length > min(self.max_body, MAX_JSON):
             return None

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from serving.connection import MAX_HEAD, MAX_HEADERS
+from tests.fakes.backend import FakeBackend
+from tests.fakes.live import live
 
 SECONDS = 1.0
 """What a client may take, for a head and for an answer."""
@@ -343,6 +347,30 @@ def test_other_protocols_are_offered_in_vain(program):
         assert received.startswith(b"HTTP/1.1 200")
         connection.sendall(request(b"Connection: close"))
         assert read(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_idle_connections_keep_nothing_of_what_they_brought():
+    body = b'{"n": 1}'.ljust(60_000)
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with live(FakeBackend()) as url, contextlib.ExitStack() as stack:
+        parts = urlsplit(url)
+
+        def ask() -> None:
+            line = stack.enter_context(socket.create_connection((parts.hostname, parts.port)))
+            line.settimeout(20)
+            line.sendall(sent)
+            assert line.recv(65536).startswith(b"HTTP/1.1 200")
+
+        ask()
+        tracemalloc.start()
+        try:
+            for _ in range(50):
+                ask()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held < 50 * len(body) / 2
 
 
 def test_an_answer_that_nobody_reads_is_not_held(program):

@@ -19,6 +19,7 @@ from serving.exchange import Exchange
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import serve
+from tests.serving.test_exchange import Ear
 
 SECONDS = 1.0
 """What a client may take, for a head and for a body."""
@@ -41,19 +42,15 @@ class Passage:
         await self.app(scope, receive, send)
 
 
-class Ear:
-    """Keeps what it hears."""
+class Listener(Ear):
+    """Keeps also the id that a line in the log would have."""
 
     def __init__(self) -> None:
-        self.heard: list[Exchange] = []
-        self.ids: list[str] = []  # that a line in the log would have
-        self.begun = 0
-
-    def began(self) -> None:
-        self.begun += 1
+        super().__init__()
+        self.ids: list[str] = []
 
     def ended(self, exchange: Exchange) -> None:
-        self.heard.append(exchange)
+        super().ended(exchange)
         self.ids.append(get_contextvars()["request_id"])
 
 
@@ -63,7 +60,7 @@ class House:
 
     address: tuple[str, int]
     passage: Passage
-    ear: Ear
+    ear: Listener
 
     def connect(self) -> socket.socket:
         line = socket.create_connection(self.address)
@@ -77,7 +74,7 @@ def house(doorstep: bool = True, **given: object) -> Iterator[House]:
     settings = Settings.model_validate({"body_timeout": SECONDS, "answer_timeout": SECONDS, **given})
     settings = settings.model_copy(update={"max_rows": 0})
     app = create_app(settings, FakeBackend())
-    passage, ear = Passage(app), Ear()
+    passage, ear = Passage(app), Listener()
     app.state.witnesses.append(ear)
     with serve(passage, settings, app.state.doorstep if doorstep else None) as url:
         parts = urlsplit(url)
