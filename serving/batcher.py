@@ -197,8 +197,8 @@ class Batcher:
             raise DeadlineExceeded(TOO_LATE)
         else:
             own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, trying is how one learns
-            late = own + beside > seconds or self._wait(lane, 0) + beside > self._max_wait
-            reason = "late" if late else None
+            spare = min(seconds - own, self._max_wait - self._wait(lane, 0))
+            reason = "late" if spare < 0 else "pixels" if spare < beside else None
         if reason:
             self._observer.rejected(lane.model, rows, reason)
             raise Overloaded(BUSY, self._wait(lane, 0) + beside)

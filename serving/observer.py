@@ -4,8 +4,10 @@ from typing import Literal
 
 from serving.backend import ModelInfo
 
-Reason = Literal["full", "late"]
-"""Why a request was not let in: no room in the queue, or none before its deadline."""
+Reason = Literal["full", "late", "pixels"]
+"""Why a request was not let in: no room in the queue, or none before its deadline, be it only for the wait
+beside the models, which is for threads that read and write pictures.
+"""
 
 Loss = Literal["gone", "late"]
 """Why rows that were let in were not computed: their client left, or their deadline passed."""

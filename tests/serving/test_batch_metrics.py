@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving import timings
-from serving.backend import BadAnswer, Generated, Labels, Noise, Overloaded
+from serving.backend import BadAnswer, DeadlineExceeded, Generated, Labels, Noise, Overloaded
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
 from serving.contract import BATCH_SIZES, GENERATE
@@ -80,6 +80,22 @@ async def test_rows_that_nobody_waits_for_are_counted_by_why():
     assert of(metrics, "abandoned_rows_total", reason="gone") == 5
     assert of(metrics, "abandoned_rows_total", reason="late") == 7
     assert of(metrics, "batch_rows_sum") == 1
+
+
+async def test_a_refusal_tells_whether_the_models_or_the_threads_for_pixels_were_short():
+    metrics, backend = Metrics(), HeldBackend()
+    batcher = Batcher(backend, deadline=30, max_rows=2, observer=BatchMetrics(metrics))
+    with pytest.raises(Overloaded), batcher.drawing(1, beside=60):
+        pass
+    assert of(metrics, "rejected_total", reason="pixels") == 1
+    with batcher.drawing(2), pytest.raises(Overloaded), batcher.drawing(1, beside=60):
+        pass
+    assert of(metrics, "rejected_total", reason="full") == 1
+    with pytest.raises(DeadlineExceeded), batcher.drawing(1, asyncio.get_running_loop().time(), beside=60):
+        pass
+    assert of(metrics, "rejected_total", reason="late") == 1
+    assert of(metrics, "rejected_total", reason="pixels") == 1
+    await batcher.close()
 
 
 async def test_a_call_that_is_halved_is_counted():
