@@ -41,7 +41,7 @@ class BatchMetrics(Observer):
         self._rejected = labelled(
             Counter,
             "holofoil_rejected",
-            "Requests not let in: `full` queue, or it would have been `late`, be it only for work on `pixels`.",
+            "Requests not let in: `full` queue, or `late`, be it only for work on `pixels`.",
             ["model", "reason"],
         )
         self._abandoned = labelled(

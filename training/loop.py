@@ -17,7 +17,7 @@ from training import devices, report
 from training.board import Board
 from training.checkpoints import Progress
 from training.checkup import LOOKED_AT, Checkup
-from training.config import Config, TreatmentName
+from training.config import BadConfig, Config, TreatmentName
 from training.controller import next_probability
 from training.cost import pace
 from training.dataset import Dataset
@@ -93,7 +93,10 @@ class Loop:
         """The step after which the pace is told, one that is logged: the first ones compile."""
 
     def begin(self, weights: Weights | None) -> Progress:
-        """Load the newest checkpoint, or make the first one of the weights that were given."""
+        """Load the newest checkpoint, or make the first one of the weights that were given.
+
+        Raises BadConfig where the end lies behind it, BadRun where it was trained otherwise.
+        """
         progress = self.run.checkpoints.load(**self.state)
         if progress is None:
             progress = Progress.at_start(self.config)
@@ -101,6 +104,12 @@ class Loop:
                 weights.give(self.networks)
                 self.run.save_checkpoint(progress, self.state)
         self.run.refuse_other_config(self.config, progress)
+        if progress.step > self.last:
+            seen = progress.step * self.config.batch
+            raise BadConfig(
+                f"The run has seen {seen:,} images: an end at {self.config.images:,} is behind it."
+            )
+        self.run.save_config(self.config)  # of whose end and doctor a resumed run may think otherwise
         self.run.forget_after(progress.step)
         return replace(progress, config=self.config)
 

@@ -133,23 +133,15 @@ def resume(
     """Go on with a run as if it had never stopped.
 
     `images` moves its end, and a falling learning rate with it. `attended` may change what the doctor does,
-    by "doctor" and "without". Raises BadRun if there is no run in the
-    folder, the data are not those it was started on or config.json was changed, BadConfig if the end would
-    lie behind it.
+    by "doctor" and "without". Raises BadRun if there is no run in the folder, the data are not those it was
+    started on or config.json was changed, BadConfig if the end would lie behind its newest whole checkpoint.
     """
     strategy = devices.strategy()
     run = Run.open(folder, writes=devices.is_chief(strategy))
     config = run.config
     cards = dataset.load(data, "folders" if config.classes else "none")
     run.refuse_other_data(cards)
-    if images is not None:
-        seen = max(run.checkpoints.steps(), default=0) * config.batch
-        if images < seen:
-            raise BadConfig(f"The run has seen {seen:,} images; --images {images:,} would end before that.")
-        config = replace(config, images=images)
-    if images is not None or attended:
-        config = replace(config, **attended)
-        run.save_config(config)
+    config = replace(config, **attended, images=config.images if images is None else images)
     train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
     return run
 

@@ -249,6 +249,13 @@ def test_a_run_is_not_ended_before_where_it_is(data, run):
     assert run.config.images == 16
 
 
+def test_a_run_may_end_before_a_checkpoint_that_is_damaged(data, run):
+    damage(run.checkpoints.folder / "2" / "progress.json")
+    resumed = train.resume(data, run.folder, images=8)
+    assert resumed.config.images == 8
+    assert [line["step"] for line in steps(resumed)] == [1]
+
+
 def test_a_run_is_not_overwritten_and_not_invented(data, run, tmp_path):
     with pytest.raises(BadRun, match="--resume"):
         train.start(data, run.folder, "smoke", images=8)
