@@ -47,10 +47,10 @@ LOOK_EVERY = 2.0
 """Seconds between two looks for another version in the store."""
 
 RETRY_NEWER = 60.0
-"""Seconds before a newer version that could not be loaded is tried again, unless the store has changed."""
+"""Seconds before a version that could not be loaded is tried again, while another one answers."""
 
 RETRY_AFTER = 5.0
-"""Seconds before versions that could not be loaded are tried again, unless the store has changed."""
+"""The same while none does."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Pair:
 class EmbeddedBackend:
     """Loads the newest complete version of a model store at the first call; it has threads of its own.
 
-    While calls come it looks for a newer version every LOOK_EVERY seconds, loads it beside the old one and
-    goes on with it.
+    While calls come it looks for another version every LOOK_EVERY seconds, loads it beside the old one and
+    goes on with it; calls that are under way keep theirs.
 
     A call that runs cannot be stopped, and so has no deadline here: it is under way until it is over.
     """
@@ -91,8 +91,8 @@ class EmbeddedBackend:
         self._loader = ThreadPoolExecutor(1, "loader", step_back)  # calls go on meanwhile
         self._looked_at = -LOOK_EVERY
         self._pair: Pair | None = None
-        self._loading: Future[None] | None = None
-        self._failure: tuple[str, list[Version], float] | None = None  # why, of which versions, when
+        self._looking: Future[None] | None = None
+        self._broken: dict[Version, tuple[str, float]] = {}  # why, and when that was seen
 
     async def info(self) -> ModelInfo:
         """Describe the models, loading them first. Raises NotReady with the reason while there are none."""
@@ -119,65 +119,63 @@ class EmbeddedBackend:
 
     async def _loaded(self) -> Pair:
         """Return the models, or wait until they are loaded. Raises NotReady."""
+        due = self._pair is None or time.monotonic() - self._looked_at >= LOOK_EVERY
+        if due and (self._looking is None or self._looking.done()):
+            self._looking = self._loader.submit(self._look)
         if self._pair is None:
-            if self._loading is None or self._loading.done():
-                self._loading = self._threads.submit(self._load)
+            assert self._looking
             try:
                 # The load goes on when one of those who wait for it does not.
-                waiting = asyncio.shield(asyncio.wrap_future(self._loading))
+                waiting = asyncio.shield(asyncio.wrap_future(self._looking))
                 await asyncio.wait_for(waiting, self._deadline)
             except TimeoutError:
                 raise NotReady("The models are still loading. Try again in a few seconds.") from None
             assert self._pair
-        if time.monotonic() - self._looked_at >= LOOK_EVERY:
-            self._looked_at = time.monotonic()
-            self._loader.submit(self._exchange, self._pair.info.version)
         return self._pair
 
-    def _exchange(self, current: str) -> None:
-        """Load the newest version where it is another one; calls that are under way keep theirs."""
-        try:
-            versions = complete_versions(self._models)
-        except OSError:
-            return  # what is loaded goes on without its store
-        if not versions or str(versions[0].number) == current:
-            return
-        if self._failure is not None:
-            _, failed, at = self._failure
-            if failed == versions and time.monotonic() - at < RETRY_NEWER:
-                return
-        try:
-            self._pair = load(versions[0])
-        except Exception as error:
-            log.exception("Version %d in %s cannot be loaded", versions[0].number, self._models)
-            self._failure = reason_of(error), versions, time.monotonic()
-        else:
-            heap.settle()
-        self._looked_at = time.monotonic()
-
-    def _load(self) -> None:
-        """Load the newest version that can be loaded, but not the same broken ones again and again.
+    def _look(self) -> None:
+        """Load what is to be served, unless it is. Raises NotReady, which counts while nothing is.
 
         It returns no models: whoever keeps what it returns would keep them when they are long replaced.
         """
         try:
-            versions = complete_versions(self._models)
+            self._load(complete_versions(self._models))
         except OSError as error:
             raise NotReady(
                 f"The model store {self._models} cannot be read: {error.strerror}. "
                 "Let the gateway's user read it."
             ) from error
+        finally:
+            self._looked_at = time.monotonic()
+
+    def _load(self, versions: list[Version]) -> None:
+        """Load the first version that can be loaded, unless it is there already. Raises NotReady."""
         refuse_empty(self._models, versions)
-        if self._failure is not None:
-            reason, failed, at = self._failure
-            if failed == versions and time.monotonic() - at < RETRY_AFTER:
-                raise NotReady(reason)
-        try:
-            self._pair = load_newest(self._models, versions)
-            heap.settle()
-        except NotReady as error:
-            self._failure = str(error), versions, time.monotonic()
-            raise
+        for version in versions:
+            if self._pair is not None and self._pair.info.version == str(version.number):
+                return
+            if self._is_known_as_broken(version):
+                continue
+            try:
+                self._pair = load(version)
+            except Exception as error:  # TensorFlow raises OSError, KeyError, its own errors and more
+                log.exception("Version %d in %s cannot be loaded", version.number, self._models)
+                self._broken[version] = reason_of(error), time.monotonic()
+            else:
+                heap.settle()
+                return
+        newest = versions[0]
+        reason, _ = self._broken[newest]
+        raise NotReady(
+            f"Version {newest.number} in {self._models} cannot be loaded: {reason}. {advice(self._models)}"
+        )
+
+    def _is_known_as_broken(self, version: Version) -> bool:
+        """Whether to load a version has failed so lately that it is not tried again."""
+        if version not in self._broken:
+            return False
+        _, seen = self._broken[version]
+        return time.monotonic() - seen < (RETRY_AFTER if self._pair is None else RETRY_NEWER)
 
     async def _in_thread(self, call: Call, inputs: Mapping[str, NDArray[Any]]) -> Answer:
         """Run a model call in one of the models' threads."""
@@ -214,20 +212,6 @@ def refuse_empty(models: Path, versions: list[Version]) -> None:
 def advice(models: Path) -> str:
     """Say how a store gets models that can be loaded."""
     return f"Export a pair with `holofoil export RUN {models}`: it is loaded at the next request."
-
-
-def load_newest(models: Path, versions: list[Version]) -> Pair:
-    """Return the newest version that can be loaded, warmed up. Raises NotReady when there is none."""
-    reasons: list[str] = []
-    for version in versions:
-        try:
-            return load(version)
-        except Exception as error:  # TensorFlow raises OSError, KeyError, its own errors and more
-            log.exception("Version %d in %s cannot be loaded", version.number, models)
-            reasons.append(reason_of(error))
-    raise NotReady(
-        f"Version {versions[0].number} in {models} cannot be loaded: {reasons[0]}. {advice(models)}"
-    )
 
 
 def reason_of(error: Exception) -> str:

@@ -19,7 +19,8 @@ from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
 from serving.cards import decode, decode_upload, fit
-from serving.embedded import EmbeddedBackend, complete_versions
+from serving.contract import BATCH_SIZES
+from serving.embedded import LOOK_EVERY, EmbeddedBackend, complete_versions
 from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
@@ -169,6 +170,35 @@ async def test_a_newer_version_takes_over_while_every_request_is_answered(store)
     for model in store.iterdir():
         shutil.rmtree(model / "2")  # and back again
     await answers_of_version(backend, "1")
+    await backend.close()
+
+
+async def test_a_newer_version_that_loads_slowly_is_loaded_once(store):
+    backend = EmbeddedBackend(store, deadline=60.0)
+    await backend.info()
+    export_generator(store / "generator" / "2")
+    naps = export_sleepy_discriminator(store / "discriminator" / "2", seconds=1.0)
+    published = time.monotonic()
+    async with asyncio.timeout(60):
+        while (loaded := await backend.info()).version == "1":
+            await asyncio.sleep(0.02)
+    took = time.monotonic() - published
+    assert took > 2 * LOOK_EVERY
+    until = time.monotonic() + took
+    while time.monotonic() < until:
+        assert await backend.info() is loaded
+        await asyncio.sleep(0.02)
+    await backend.close()
+    assert len(naps) == len(BATCH_SIZES)
+
+
+async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store):
+    backend = Batcher(EmbeddedBackend(store, deadline=60.0), deadline=60.0)
+    await backend.info()
+    for version in ("2", "3"):
+        publish(store, version)
+    shutil.rmtree(store / "generator" / "3" / "variables")
+    assert await answers_of_version(backend, "2") <= {"1", "2"}
     await backend.close()
 
 
@@ -345,6 +375,27 @@ async def test_a_load_that_takes_longer_than_the_deadline_goes_on(store):
     under_way.cancel()
     await loaded(backend)
     await backend.close()
+
+
+def export_sleepy_discriminator(folder: Path, *, seconds: float) -> list[float]:
+    """Write a discriminator that sleeps at every call; return a list that grows by each nap.
+
+    TensorFlow finds a Python function again only in the process that has saved it.
+    """
+    naps: list[float] = []
+
+    def nap(cards):
+        time.sleep(seconds)
+        naps.append(seconds)
+        return np.zeros(len(cards), np.float32)
+
+    def score(cards):
+        rows = tf.ensure_shape(tf.numpy_function(nap, [cards], tf.float32), (None,))
+        return {"logit": rows, "probability": rows, "percentile": rows}
+
+    spec = tf.TensorSpec((None, 16, 16, 3), tf.uint8, "cards")
+    export(folder, {"score": ({"cards": spec}, score)})
+    return naps
 
 
 def export_slow_discriminator(folder: Path, *, steps: int) -> None:
