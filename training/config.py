@@ -1,7 +1,7 @@
 """Every number of a run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Literal
@@ -10,6 +10,15 @@ from training.trouble import Trouble
 
 NetworksName = Literal["dcgan", "residual", "posted"]
 LossName = Literal["non_saturating", "relativistic", "hinge", "posted", "probabilities"]
+
+CONFUSED: Mapping[LossName, float] = {
+    "non_saturating": 1.386,
+    "relativistic": 0.693,
+    "hinge": 2.0,
+    "posted": 0.693,
+    "probabilities": 0.693,
+}
+"""The discriminator's loss where it cannot tell real from fake: once or twice ln 2, or both margins."""
 
 DoctorName = Literal["off", "watch", "act"]
 TreatmentName = Literal["raise-r1", "raise-augment", "roll-back", "stop"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.config import Config
 from training.projected import Projected
-from training.spectral_norm import SpectralNorm
+from training.spectral_norm import SpectralNorm, start_bounds
 
 LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
@@ -153,7 +153,9 @@ def dcgan_discriminator(config: Config, seeds: Seeds) -> keras.Model:
     for channels in reversed(config.channels):
         convolution = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=next(inits))
         x = layers.LeakyReLU(0.2)(bounded(config, convolution)(x))
-    return judged(config, cards, x, inits)
+    network = judged(config, cards, x, inits)
+    start_bounds(network, seeds)
+    return network
 
 
 def bounded(config: Config, layer: layers.Layer) -> layers.Layer:

@@ -14,7 +14,7 @@ from keras import layers
 
 from training.config import Config
 from training.efficientnet import efficientnet
-from training.spectral_norm import SpectralNorm
+from training.spectral_norm import SpectralNorm, start_bounds
 
 SHORTEST = 64
 """Pixels of the shorter side that features are worth looking at: smaller cards are enlarged first."""
@@ -113,9 +113,7 @@ def heads(shapes: list[tuple[int, ...]], seeds: Iterator[int]) -> keras.Model:
     """
     maps = [keras.Input(shape) for shape in shapes]
     network = keras.Model(maps, layers.Concatenate()([head(x, seeds) for x in maps]), name="projected")
-    for layer in network.layers:
-        if isinstance(layer, SpectralNorm):  # whose own start no seed decides
-            layer.vector_u.assign(keras.random.normal(layer.vector_u.shape, seed=next(seeds)))
+    start_bounds(network, seeds)
     return network
 
 

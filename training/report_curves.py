@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from training.config import Config, LossName
+from training.config import CONFUSED, Config
 
 MOST = 1000
 """Points of a curve; longer ones have every two neighbours made one, as often as it takes."""
@@ -104,10 +104,6 @@ class Chart:
     marks: dict[str, float] = field(default_factory=dict)
 
 
-CONFUSION: dict[LossName, float] = {"relativistic": 0.693, "posted": 0.693, "non_saturating": 1.386}
-"""The discriminator's loss, by the loss's name, where it cannot tell at all."""
-
-
 def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
     """Return the charts of a run; `floors` has what real cards reach against each other, by metric."""
 
@@ -119,7 +115,7 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             "Losses",
             "A discriminator's loss near 0 means it has won.",
             {"d_loss": "discriminator", "g_loss": "generator"},
-            marks={"cannot tell": CONFUSION[config.loss]} if config.loss in CONFUSION else {},
+            marks={"cannot tell": CONFUSED[config.loss]},
         ),
         Chart(
             "Accuracy",
@@ -164,7 +160,7 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             "Projected discriminator",
             "Its hinge loss; 2 is where it cannot tell.",
             {"projected_loss": "loss"} if config.projected else {},
-            marks={"cannot tell": 2.0},
+            marks={"cannot tell": CONFUSED["hinge"]},
         ),
         Chart(
             "KID", "Distance from real cards, x1000; lower is better.", {"kid": "KID"}, marks=floor(kid="KID")

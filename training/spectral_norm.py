@@ -1,5 +1,6 @@
 """Spectral normalisation (Miyato 2018): a layer whose kernel's largest singular value is held at 1."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -21,3 +22,10 @@ class SpectralNorm(layers.SpectralNormalization):
             self.vector_u.assign(vector)
             self.kernel.assign(kernel)
         return keras.ops.cast(self.layer(inputs), inputs.dtype)
+
+
+def start_bounds(network: keras.Model, seeds: Iterator[int]) -> None:
+    """Draw anew where each power iteration of a network begins, which Keras draws without a seed."""
+    for layer in network.layers:
+        if isinstance(layer, SpectralNorm):
+            layer.vector_u.assign(keras.random.normal(layer.vector_u.shape, seed=next(seeds)))

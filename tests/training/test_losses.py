@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from training.config import CONFUSED
 from training.losses import LOSSES, gradient_penalty
 
 UNSURE = tf.zeros(4)
@@ -22,6 +23,7 @@ UNSURE = tf.zeros(4)
 def test_an_undecided_discriminator_gives_the_textbook_value(name, discriminator, generator):
     loss = LOSSES[name]
     assert float(loss.discriminator(UNSURE, UNSURE)) == pytest.approx(discriminator)
+    assert CONFUSED[name] == pytest.approx(discriminator, abs=1e-3)
     assert float(loss.generator(UNSURE, UNSURE)) == pytest.approx(generator)
 
 

@@ -33,6 +33,16 @@ def test_a_network_is_the_same_for_the_same_seed_and_another_for_another(preset)
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.parametrize("preset", [*SIZES, "hinge-sn"])
+def test_a_discriminator_is_the_same_for_the_same_seed_and_another_for_another(preset):
+    first, again, other = (
+        models.discriminator(configure(preset, *SIZES.get(preset, (56, 40)), seed=seed)).get_weights()
+        for seed in (1, 1, 2)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True) if a.std() > 0)
+
+
 def test_no_layer_of_any_player_or_seed_starts_like_another():
     def first(seed, player, layers=50):
         seeds = configure("smoke", 56, 40, seed=seed).layer_seeds(player)

@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
 
-CONFUSED = {"non_saturating": 1.386, "relativistic": 0.693, "hinge": 2.0, "posted": 0.693, "unknown": 0.693}
-"""The discriminator's loss where it cannot tell real from fake at all: (2) ln 2, or both margins."""
-
 WINNING_STEPS = 20
 WINNING_ACCURACY = 0.97
 """Of real and of fakes; Keras' and ADA's healthy runs are right on 0.8 to 0.95 of the real ones."""
@@ -95,7 +92,7 @@ def domination(heard: History) -> Finding | None:
     steps = SLOW_STEPS if heard.facts.loss in SLOW else WINNING_STEPS
     if not (losses := middles(heard, steps)):
         return None
-    share = losses["d_loss"] / CONFUSED[heard.facts.loss]
+    share = losses["d_loss"] / heard.facts.confused
     right = min(accuracies(heard, steps).values(), default=1.0)
     if heard.facts.loss in SLOW:
         sure = share < SLOW_SHARE and right > SLOW_ACCURACY
@@ -161,7 +158,7 @@ def too_weak(heard: History) -> Finding | None:
     losses = heard.recent("d_loss", FOOLED_STEPS, 3)
     if not losses:
         return None
-    chance = CONFUSED[heard.facts.loss]
+    chance = heard.facts.confused
     share = mean(losses) / chance
     ranked = heard.recent("relativistic_accuracy", FOOLED_STEPS, 3)
     backwards = bool(ranked) and mean(ranked) < BACKWARDS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from training.config import CONFUSED
 from training.doctor.trial import Trial
 from training.run import replace_bytes
 
@@ -20,7 +21,6 @@ DPI = 100
 COLOURS = 96
 ROW = 1.5  # inches a trial: two rows of cards in about their own pixels
 LEAST, MOST = 1e-3, 30.0  # losses shown
-UNDECIDED = 0.693  # of the discriminator's loss
 
 
 def save_picture(trials: Sequence[Trial], path: Path) -> None:
@@ -60,7 +60,7 @@ def plot_losses(axis: "Axes", trial: Trial) -> None:
     """Plot both losses, on a scale where a collapse is a steady fall."""
     plot(axis, trial, "d_loss", "discriminator", BLUE)
     plot(axis, trial, "g_loss", "generator", BROWN)
-    axis.axhline(UNDECIDED, color="#888888", linewidth=0.7, linestyle=":")
+    axis.axhline(CONFUSED["posted"], color="#888888", linewidth=0.7, linestyle=":")
     axis.set(yscale="log", ylim=(LEAST, MOST), yticks=(1e-2, 1))
     axis.set_ylabel("loss", fontsize=8)
     axis.set_title(trial.name, loc="left", fontsize=11, fontweight="bold")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from training.config import LossName
+from training.config import CONFUSED, LossName
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Facts:
     r1: float | None = None  # gamma of the gradient penalty; 0 where there is none
     bounded: bool | None = None  # spectral norm holds the discriminator's slopes
     augmented: bool | None = None  # with any probability, fixed or adaptive
+
+    @property
+    def confused(self) -> float:
+        """The discriminator's loss where it cannot tell; an unknown one is taken for a cross-entropy."""
+        return CONFUSED["posted" if self.loss == "unknown" else self.loss]
 
     @property
     def relative(self) -> bool:
