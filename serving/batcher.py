@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from serving import tracing
 from serving.backend import (
+    REPLACED,
     Backend,
     BackendError,
     BadAnswer,
@@ -50,7 +51,6 @@ class Draw(Protocol):
         ...
 
 
-REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
 STOPPING = "The gateway is stopping. Try again in a few seconds."
 BROKEN = "The gateway's queue has failed and the gateway is stopping. Its log has the reason."
 BUSY = "There is more work than can be done in time. Try again later, or ask for fewer cards at once."

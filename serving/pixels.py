@@ -35,6 +35,21 @@ class Queue:
         return self.pace.seconds(self.size, self.jobs)
 
 
+@dataclass
+class Stopwatch:
+    """Tells how many seconds a function took, well or not."""
+
+    seconds: float = 0.0
+
+    def timed(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Run a function."""
+        began = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            self.seconds = time.perf_counter() - began
+
+
 class Pixels:
     """The threads, as many as cores: more would only crowd out the event loop.
 
@@ -65,16 +80,22 @@ class Pixels:
         """
         queue = self._queues[kind]
         queue.add(1, size)
-        job = self._pool.submit(timed, function, *arguments)
+        watch = Stopwatch()
+        job = self._pool.submit(watch.timed, function, *arguments)
         try:
             # anyio's to_thread costs 160 µs of CPU more, as much as two JPEGs.
-            seconds, result = await asyncio.wrap_future(job)
+            result = await asyncio.wrap_future(job)
+        except Exception:
+            # A file that is refused at once tells nothing of others; one that failed late took its time.
+            if watch.seconds > queue.pace.seconds(size):
+                queue.pace.learn(size, watch.seconds)
+            raise
         finally:
             if job.running():  # for a client that has left
                 job.add_done_callback(on_loop(queue.add, -1, -size))
             else:
                 queue.add(-1, -size)
-        queue.pace.learn(size, seconds)
+        queue.pace.learn(size, watch.seconds)
         return result
 
     def close(self) -> None:
@@ -91,10 +112,3 @@ def on_loop(function: Callable[[*Arguments], object], *arguments: *Arguments) ->
             loop.call_soon_threadsafe(function, *arguments)
 
     return call
-
-
-def timed(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> tuple[float, Result]:
-    """Run a function; return how many seconds it took, too."""
-    began = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - began, result

@@ -193,6 +193,10 @@ class Rates:
         return Standing(holder, rate, found, None if allowed else wait(found, rate, cards))
 
 
+class NoRedis(Exception):
+    """What speaks to Redis is not installed."""
+
+
 class RedisStore:
     """Counts in Redis, for several gateways together; each by itself while Redis does not answer.
 
@@ -201,10 +205,12 @@ class RedisStore:
     """
 
     def __init__(self, url: str) -> None:
-        """Open nothing yet. Raises ImportError without the extra `redis`."""
-        from limits.aio.storage import RedisStorage
-        from redis.exceptions import RedisError
-
+        """Open nothing yet. Raises NoRedis without the extra `redis`."""
+        try:
+            from limits.aio.storage import RedisStorage
+            from redis.exceptions import RedisError
+        except ImportError as error:
+            raise NoRedis from error
         self.failures = (RedisError, OSError, TimeoutError)
         self.redis = RedisStorage(
             url,

@@ -25,6 +25,7 @@ from serving.life import Life
 from serving.metrics import Metrics
 from serving.onlooker import Onlooker
 from serving.places import files_for
+from serving.rates import NoRedis
 from serving.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -83,7 +84,7 @@ def serve() -> int:
         app = create_app(settings)
     except keys.BadKeys as error:
         return fail(2, f"HOLOFOIL_KEYS_FILE: {error}.")
-    except ImportError:
+    except NoRedis:
         return fail(2, "HOLOFOIL_RATE_STORE needs the extra redis: pip install 'holofoil[redis]'.")
     try:
         listener = listen(settings)

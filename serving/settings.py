@@ -1,6 +1,7 @@
 """Everything an operator can set, read once from HOLOFOIL_* when the gateway is made."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,6 +89,20 @@ class Settings(BaseSettings):
     """Addresses or networks whose X-Forwarded-For is believed, with commas; unset means none."""
     origins: str | None = None
     """Sites whose pages may call this gateway, as https://site.example, with commas; unset means none."""
+    metrics: str | None = None
+    """host:port to answer Prometheus on; `here` means at /metrics beside all else, unset nowhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged: info has a line for each request, debug also for health checks."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How it is logged, on stderr: json, text, or auto for text on a terminal and json elsewhere."""
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port for metrics alone, or None where they have none."""
+        if self.metrics in (None, HERE):
+            return None
+        host, _, port = self.metrics.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
 
     @field_validator("max_bodies")
     @classmethod
@@ -113,21 +128,6 @@ class Settings(BaseSettings):
             raise ValueError("give each site as https://site.example, without * or a path")
         return origins
 
-    metrics: str | None = None
-    """host:port to answer Prometheus on; `here` means at /metrics beside all else, unset nowhere."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged: info has a line for each request, debug also for health checks."""
-    log_format: Literal["auto", "json", "text"] = "auto"
-    """How it is logged, on stderr: json, text, or auto for text on a terminal and json elsewhere."""
-
-    @property
-    def metrics_address(self) -> tuple[str, int] | None:
-        """Host and port for metrics alone, or None where they have none."""
-        if self.metrics in (None, HERE):
-            return None
-        host, _, port = self.metrics.rpartition(":")
-        return host.removeprefix("[").removesuffix("]"), int(port)
-
     @field_validator("metrics")
     @classmethod
     def an_address(cls, metrics: str | None) -> str | None:
@@ -141,8 +141,20 @@ class Settings(BaseSettings):
 
     @field_validator("tfserving")
     @classmethod
-    def not_the_rest_address(cls, target: str | None) -> str | None:
-        """Catch the commonest slip: the URL of TF Serving's REST port."""
-        if target and target.startswith(("http:", "https:")):
-            raise ValueError("give host:port of gRPC, such as tfserving:8500, not a URL")
+    def grpc_address(cls, target: str | None) -> str | None:
+        """Catch the commonest slips: the URL of TF Serving's REST port, and no port, where gRPC takes 443."""
+        url = target and target.startswith(("http:", "https:"))
+        if url or (target and not re.search(r":\d+$|^unix:", target)):
+            raise ValueError("give host:port of gRPC, such as tfserving:8500, and no URL")
         return target
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def addresses(cls, proxies: str | None) -> str | None:
+        """Refuse what uvicorn would take for the name of a proxy that never calls."""
+        for name in names(proxies):
+            try:
+                ip_network(name)
+            except ValueError as error:
+                raise ValueError(f"give addresses or networks, as 10.0.0.0/8: {error}") from None
+        return proxies

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from typing import Any, cast
 
 import grpc
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from serving import signatures, tracing, wire
 from serving.backend import (
+    REPLACED,
     BackendError,
     BadAnswer,
     Cards,
@@ -78,6 +80,7 @@ class TFServingBackend:
         self._closing: set[asyncio.Task[None]] = set()
         self._breaker = Breaker()
         self._info: ModelInfo | None = None
+        self._asking: asyncio.Task[ModelInfo] | None = None
         self._versions: dict[str, str] = {}  # of each model, when _info was learnt
 
     async def info(self) -> ModelInfo:
@@ -86,21 +89,13 @@ class TFServingBackend:
         Raises NotReady while TF Serving has no version of a model loaded, BadAnswer when the two do not
         match or were not made for this gateway, Unavailable and DeadlineExceeded.
         """
-        if self._info is None or not self._connected():
-            versions, specs = dict[str, str](), list[signatures.Specs | None]()
-            for signature in (GENERATE, SCORE):
-                versions[signature.model], found = await self._ask_signature(signature)
-                specs.append(found)
-            version = versions[GENERATE.model]
-            try:
-                classes = await self._ask_classes(version) if signatures.takes_labels(specs[0]) else ()
-                info = signatures.model_info(specs[0], specs[1], version, classes)
-            except signatures.BrokenContract as broken:
-                raise BadAnswer(
-                    f"TF Serving's models do not fit each other and this gateway: {broken}. {EXPORT}"
-                ) from None
-            self._info, self._versions = info, versions
-        return self._info
+        if self._info is not None and self._connected():
+            return self._info
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_info(), context=Context())
+            self._asking.add_done_callback(heeded)
+        # All who wait ask once, and the question outlives any of them.
+        return await asyncio.shield(self._asking)
 
     async def generate(
         self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
@@ -111,9 +106,7 @@ class TFServingBackend:
         answer, version = await self._predict(GENERATE, inputs, deadline=deadline)
         info = await self.info()
         if labels is not None and asked is not None and asked.classes != info.classes:
-            raise NotReady(
-                "The models were just replaced by others that know other kinds of card. Try again."
-            )
+            raise NotReady(REPLACED)
         return signatures.generated(answer, len(noise), info, version)
 
     async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
@@ -126,9 +119,27 @@ class TFServingBackend:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
-        for task in self._closing:
+        tasks: list[asyncio.Task[Any]] = [*self._closing, *([self._asking] if self._asking else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask_info(self) -> ModelInfo:
+        """Ask for the signatures of both models, and the names of the generator's kinds."""
+        versions, specs = dict[str, str](), list[signatures.Specs | None]()
+        for signature in (GENERATE, SCORE):
+            versions[signature.model], found = await self._ask_signature(signature)
+            specs.append(found)
+        version = versions[GENERATE.model]
+        try:
+            classes = await self._ask_classes(version) if signatures.takes_labels(specs[0]) else ()
+            info = signatures.model_info(specs[0], specs[1], version, classes)
+        except signatures.BrokenContract as broken:
+            raise BadAnswer(
+                f"TF Serving's models do not fit each other and this gateway: {broken}. {EXPORT}"
+            ) from None
+        self._info, self._versions = info, versions
+        return info
 
     async def _ask_signature(self, signature: Signature) -> tuple[str, signatures.Specs | None]:
         """Return the version of a model that TF Serving has loaded, and its signature if there is one."""
@@ -338,3 +349,9 @@ def spec_of(tensor: wire.Message) -> signatures.Spec:
         return signatures.Spec(dtype, None)
     sizes = (None if dim.size < 0 else int(dim.size) for dim in tensor.tensor_shape.dim)
     return signatures.Spec(dtype, tuple(sizes))
+
+
+def heeded(task: asyncio.Task[ModelInfo]) -> None:
+    """Look at a task's failure: asyncio logs one at which nobody does, as when all who waited have left."""
+    if not task.cancelled():
+        task.exception()

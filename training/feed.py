@@ -21,8 +21,8 @@ AHEAD = 4  # batches
 class Batch(NamedTuple):
     """Cards of the training split and their labels."""
 
-    cards: NDArray[np.uint8]  # (batch, height, width, 3); from take, (count, batch, height, width, 3)
-    labels: NDArray[np.int32]  # (batch,); from take, (count, batch)
+    cards: NDArray[np.uint8]  # (batch, height, width, 3); of several steps (count, batch, height, width, 3)
+    labels: NDArray[np.int32]  # (batch,), or (count, batch)
 
 
 def order(dataset: Dataset, batch: int, seed: int, first: int = 0) -> Iterator[NDArray[np.intp]]:
@@ -95,18 +95,6 @@ class Feed:
         self.rows = order(dataset, batch, seed, first)
         self.thread = ThreadPoolExecutor(1, "feed")
         self.coming: deque[Future[Batch]] = deque()
-
-    def __iter__(self) -> Self:
-        """Return itself: each batch is handed out once."""
-        return self
-
-    def __next__(self) -> Batch:
-        """Return the next step's batch."""
-        started = time.perf_counter()
-        self.read_ahead(AHEAD)
-        batch = self.coming.popleft().result()
-        self.waited += time.perf_counter() - started
-        return batch
 
     def take(self, count: int) -> Batch:
         """Return the batches of the next `count` steps, stacked."""

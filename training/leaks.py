@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Cards = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-LIMIT = 2.0
+LEAKED = 2.0
 """What is this many times as frequent, or as varied, in fakes as in real cards has leaked."""
 GREY = 127.5
 """What translation and cutout leave behind, in levels."""
@@ -16,19 +16,14 @@ HOLE = 0.2
 """Sides of the searched hole in terms of the card's: such a one lies within each that cutout makes."""
 
 
-def leaks(fakes: Cards, reals: Cards) -> dict[str, float]:
-    """Return how many times as frequent or varied in fakes as in reals is what augmentation leaves behind.
-
-    Both are uint8 (n, height, width, 3), 60 or more, and not augmented. Translation leaves grey edges and
-    uneven borders; cutout grey holes; colour a wider spread of brightness, saturation and contrast. A number
-    is added on both sides, so that what real cards never show is not infinitely more: 5 % of the cards, or
-    (15 levels)² or (2 levels)². Fakes as good as real cards have 1; the first, grey ones of a run have more.
-    """
-    return beside(traces(fakes), traces(reals))
-
-
 def beside(fake: dict[str, float], real: dict[str, float]) -> dict[str, float]:
-    """Hold the traces of fakes against those of real cards, as `leaks` does."""
+    """Return how many times as frequent or varied the traces of fakes are as those of real cards.
+
+    Translation leaves grey edges and uneven borders; cutout grey holes; colour a wider spread of brightness,
+    saturation and contrast. A number is added on both sides, so that what real cards never show is not
+    infinitely more: 5 % of the cards, or (15 levels)² or (2 levels)². Fakes as good as real cards have 1; the
+    first, grey ones of a run have more.
+    """
     added = {"border": 15.0**2, "grey_edges": 0.05, "grey_holes": 0.05}
     return {
         name: float((fake[name] + added.get(name, 4.0)) / (real[name] + added.get(name, 4.0)))
@@ -36,13 +31,11 @@ def beside(fake: dict[str, float], real: dict[str, float]) -> dict[str, float]:
     }
 
 
-def leaking(ratios: dict[str, float]) -> list[str]:
-    """Name what has leaked."""
-    return [name for name, ratio in ratios.items() if ratio > LIMIT]
-
-
 def traces(cards: Cards) -> dict[str, float]:
-    """Measure each kind of trace: shares of the cards, or variances in levels squared."""
+    """Measure what augmentation leaves behind: shares of the cards, or variances in levels squared.
+
+    The cards are uint8 (n, height, width, 3), 60 or more, and not augmented.
+    """
     pixels = cards.astype(np.float64)
     off_grey = abs(pixels - GREY).max(axis=3)
     brightness = pixels.mean(axis=3)

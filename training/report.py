@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training import dataset, pages
-from training.config import Config
+from training.config import Config, DoctorName
 from training.cost import cost, duration
 from training.dataset import BadDataset
 from training.doctor.runs import lines
@@ -73,6 +73,14 @@ def page(told: Mapping[str, object]) -> str:
     )
 
 
+WORDS: Mapping[DoctorName, str] = {
+    "off": "The doctor was off; the run's log was examined for this page.",
+    "watch": "The doctor watched and did nothing.",
+    "act": "The doctor watched, and treated what it could.",
+}
+"""Who looked after a run."""
+
+
 def digest(text: str) -> str:
     """Return what a Content-Security-Policy names an inline text by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -84,8 +92,7 @@ def told(folder: Path) -> dict[str, object]:
     config, source = run.config, run.data
     log = Log.of(logged(run), config.batch)
     evaluation = evaluated(folder / "evaluation.json")
-    watched = run.findings.exists() or "doctor" in json.loads((folder / "config.json").read_text())
-    findings = written(run.findings) if watched else heard(logged(run), config)
+    findings = heard(logged(run), config) if config.doctor == "off" else written(run.findings)
     return {
         "name": folder.resolve().name,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -93,7 +100,7 @@ def told(folder: Path) -> dict[str, object]:
         "planned": config.images,
         "facts": facts(config, source, log),
         "samples": [sample._asdict() for sample in samples(run.samples)],
-        "doctor": doctors_word(config, watched),
+        "doctor": WORDS[config.doctor],
         "findings": [episode.told() for episode in episodes(findings, config.batch)],
         "setbacks": [asdict(setback) for setback in run.setbacks],
         "curves": {name: curve.told() for name, curve in log.curves.items()},
@@ -108,17 +115,6 @@ def told(folder: Path) -> dict[str, object]:
 def logged(run: Run) -> Iterable[dict[str, float]]:
     """Return the lines that the run has logged so far."""
     return lines(run.metrics) if run.metrics.exists() else ()
-
-
-def doctors_word(config: Config, watched: bool) -> str:
-    """Say who looked after the run."""
-    if not watched:
-        return "This run was not watched; its log was examined for this page."
-    return {
-        "off": "The doctor was off.",
-        "watch": "The doctor watched and did nothing.",
-        "act": "The doctor watched, and treated what it could.",
-    }[config.doctor]
 
 
 def facts(config: Config, source: Source, log: Log) -> dict[str, str]:

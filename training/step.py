@@ -256,13 +256,8 @@ class Step:
         """Return this replica's cards as the discriminator sees them."""
         if self.config.augment == 0:
             return cards
-        return self.augmented(turn, cards, turn.probability, seed)
-
-    def augmented(
-        self, turn: Turn, cards: tf.Tensor, probability: float | tf.Tensor, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Augment this replica's cards as the whole batch would be."""
-        return turn.replica.own(augment(turn.replica.placed(cards), probability, seed))
+        # As the whole batch would be augmented, whatever the number of replicas.
+        return turn.replica.own(augment(turn.replica.placed(cards), turn.probability, seed))
 
 
 def adam(config: Config, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:

@@ -9,6 +9,7 @@ over the seeds; KID x1000 and FID against training cards, at equal numbers.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -135,9 +136,10 @@ def train_cell(options: argparse.Namespace, cell: dict[str, Any]) -> None:
 
     points, spent, seen, due = [], 0.0, 0, list(options.seconds)
     with Feed(cards, config.batch, config.seed) as feed:
-        for index, batch in enumerate(feed):
+        for index in itertools.count():
+            batch = feed.take(1)
             began = time.process_time()
-            metrics = step(batch.cards[None], batch.labels[None], index, float(config.augment or 0))
+            metrics = step(*batch, index, float(config.augment or 0))
             float(metrics["d_loss"])
             # The first two steps compile.
             spent += time.process_time() - began if index > 1 else 0.0

@@ -96,6 +96,22 @@ async def test_work_that_fails_fails_for_its_owner_and_is_over(pixels: Pixels):
     await asyncio.gather(*more)
 
 
+async def test_work_that_fails_late_is_waited_for_like_any_other(pixels: Pixels):
+    def fail_late() -> None:
+        time.sleep(4 * TOOK)
+        raise ValueError("cut short")
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="cut short"):
+            await pixels.work("decode", 10, fail_late)
+    gate = threading.Event()
+    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(2 * THREADS)]
+    await asyncio.sleep(0.01)
+    assert pixels.wait > 3 * TOOK  # twice what each took before
+    gate.set()
+    await asyncio.gather(*more)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
 async def test_the_threads_step_back_behind_the_event_loop(pixels: Pixels):
     def niceness() -> int:

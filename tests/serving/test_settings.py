@@ -27,6 +27,10 @@ def test_every_setting_explains_itself():
         ("max_bodies", 1000),
         ("body_timeout", -1),
         ("tfserving", "http://tfserving:8501"),
+        ("tfserving", "tfserving"),  # gRPC would ask at port 443
+        ("trusted_proxies", "proxy.example"),  # uvicorn would wait for a proxy of that name
+        ("trusted_proxies", "10.0.0.0/33"),
+        ("trusted_proxies", "10.0.0.0/8, 10.1.0.0/8"),  # has bits behind the network's
         ("metrics", "9464"),
         ("metrics", ":9464"),
         ("metrics", "localhost:http"),

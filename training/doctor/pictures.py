@@ -3,6 +3,7 @@
 from training.doctor.balance import numbers
 from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
+from training.leaks import LEAKED
 
 EDGE = 1.05
 """Real pixels beyond this are not in [-1, 1], the range of tanh."""
@@ -28,8 +29,8 @@ FIXED, REST = 0.1, 4.0
 """The same as SAME for the place where it is least, and how many times as much the whole card varies. Healthy
 runs have 0.2 and more, and 2.5 and less; in their first looks the whole card is as stiff."""
 
-LEAK, LEAK_PROBABILITY = 2.0, 0.6
-"""What is this many times as frequent in fakes as in real cards has leaked, with augmentation that likely."""
+LEAK_PROBABILITY = 0.6
+"""Of an augmentation: with less its traces are not looked for."""
 GRID = 3.0
 """Power of the finest wave in fakes in terms of the real cards'; up to 1.5 is usual (Odena 2016)."""
 
@@ -127,7 +128,7 @@ def leak(heard: History) -> Finding | None:
     leaked = {
         name.removeprefix("leak_").replace("_", " "): ratios[-1]
         for name, ratios in looks.items()
-        if ratios and min(ratios) > LEAK
+        if ratios and min(ratios) > LEAKED
     }
     if not leaked:
         return None

@@ -1,5 +1,6 @@
 """A trial: one recipe trained for some processor time, and what came of it."""
 
+import itertools
 import json
 import math
 import time
@@ -110,10 +111,11 @@ def trained(recipe: Recipe, networks: Networks, cards: Dataset, seconds: float) 
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
     bar = tqdm(desc=recipe.name, total=round(seconds), unit="s", bar_format=BAR)
     with bar, Feed(cards, config.batch, config.seed) as feed:
-        for index, batch in enumerate(feed):
+        for index in itertools.count():
+            real, labels = feed.take(1)
             began = time.process_time()
-            real = batch.cards if recipe.scaled else left_unscaled(batch.cards)
-            metrics = step(real[None], batch.labels[None], index, float(config.augment or 0))
+            real = real if recipe.scaled else left_unscaled(real)
+            metrics = step(real, labels, index, float(config.augment or 0))
             for name in CURVES:
                 curves[name].append(float(metrics[name]))
             spent += time.process_time() - began if index >= COMPILING else 0.0
