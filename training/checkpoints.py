@@ -4,8 +4,10 @@ Each is a folder named by its step, with the weights and what the run knows besi
 another name, brought to the disk, and renamed: whoever looks finds it whole or not at all.
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,12 +25,23 @@ COVERED, CHANCE = 0.8, 0.02
 """Share of the highest coverage so far that the best checkpoint has to reach; what chance may take off."""
 WEIGHTS = "weights"  # .index and .data-00000-of-00001
 PROGRESS = "progress.json"
+OPERATION = re.compile(r"^\{\{.*?\}\} ?")  # as TensorFlow puts it before what its kernels say
 
 State = keras.Model | keras.optimizers.Optimizer
 Which = Literal["newest", "best"]
 
 # What TensorFlow 2.21 was seen to raise for files that are missing, empty or cut short, and json for its own.
 DAMAGE = (tf.errors.OpError, AssertionError, IndexError, OSError, ValueError, KeyError, TypeError)
+
+
+# What says that a file cannot be had now, and nothing of what is in it.
+OUT_OF_REACH = (
+    PermissionError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnavailableError,
+    tf.errors.ResourceExhaustedError,
+)
+OUT_OF_REACH_NUMBERS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT)
 
 
 class BadCheckpoint(Trouble):
@@ -117,6 +130,11 @@ class Checkpoints:
                 progress = Progress.from_json((path / PROGRESS).read_text())
                 checkpoint.read(str(path / WEIGHTS)).assert_existing_objects_matched().expect_partial()
             except DAMAGE as error:
+                if out_of_reach(error):
+                    raise BadCheckpoint(
+                        f"{path} cannot be read now ({first_line(error)}). Nothing was changed: see to that, "
+                        "then try again."
+                    ) from error
                 tqdm.write(f"{path} is damaged ({first_line(error)}); trying the one before.")
             else:
                 return progress
@@ -145,8 +163,8 @@ class Checkpoints:
             full = isinstance(error, tf.errors.ResourceExhaustedError)
             raise BadCheckpoint(
                 f"The checkpoint after step {progress.step} could not be written to {self.folder} "
-                f"({'the disk is full' if full else first_line(error)}). Those before are whole: "
-                "make room, then go on with --resume."
+                f"({'the disk is full' if full else first_line(error)}). What was written before is whole: "
+                "make room or permission for it, then go on with --resume."
             ) from error
         passed_over = [step for step in self.steps() if step > progress.step]  # damaged: this run is behind
         old = self.steps()[len(passed_over) + KEPT :]
@@ -174,6 +192,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def out_of_reach(error: Exception) -> bool:
+    """Tell whether a file could not be had, where another one was damaged or missing."""
+    return isinstance(error, OUT_OF_REACH) or getattr(error, "errno", None) in OUT_OF_REACH_NUMBERS
+
+
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message, without the name of TensorFlow's operation."""
+    return OPERATION.sub("", (str(error).splitlines() or [type(error).__name__])[0])

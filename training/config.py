@@ -1,6 +1,7 @@
 """Every number of a run."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -34,6 +35,10 @@ COUNTS = (
 )
 
 LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
+
+
+MOST_IMAGES = 10**12
+"""Ten years of the fastest GPU there is."""
 
 
 class BadConfig(Trouble):
@@ -126,14 +131,19 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is built."""
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadConfig(f"{name} is {value}; it needs to be a number.")
         if self.batch < 2:
             raise BadConfig(f"batch is {self.batch}; it needs to be 2 or more.")
         if not 0 <= self.negatives < self.batch:
             raise BadConfig(
                 f"negatives is {self.negatives}; a batch of {self.batch} needs generated cards too."
             )
-        if self.images < self.batch:
-            raise BadConfig(f"images is {self.images}; show at least one batch of {self.batch}.")
+        if not self.batch <= self.images <= MOST_IMAGES:
+            raise BadConfig(
+                f"images is {self.images}; show at least one batch of {self.batch}, at most {MOST_IMAGES:,}."
+            )
         if not 0 <= self.seed < 2**31:
             raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
         if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:

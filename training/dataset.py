@@ -46,6 +46,12 @@ class Dataset:
         """Height and width of a card."""
         return self.cards.shape[1], self.cards.shape[2]
 
+    @property
+    def kinds(self) -> str:
+        """Changes when any card becomes one of another kind, or a kind has another name; empty without."""
+        told = json.dumps([self.classes, self.labels.tolist()])
+        return hashlib.sha256(told.encode()).hexdigest()[:16] if self.classes else ""
+
     def refuse_batch(self, batch: int) -> None:
         """Raise BadDataset if the training split does not fill one batch."""
         if len(self.train) < batch:
@@ -64,7 +70,7 @@ def load(folder: Path, labels: Labels = "none") -> Dataset:
         rows = manifest["cards"]
         shape = (len(rows), manifest["height"], manifest["width"], 3)
         cards = np.memmap(folder / CARDS, np.uint8, "r", shape=shape)
-        held_out = np.array([row["holdout"] for row in rows])
+        held_out = np.array([row["holdout"] for row in rows], bool)
         hashes = "".join(row["sha256"] for row in rows)
         names = [row["file"] for row in rows]
     except FileNotFoundError:

@@ -34,6 +34,7 @@ from training.vitals import Movement
 SAMPLES = 60  # cards in a grid
 JUDGED = 500  # generated cards in an evaluation
 CHUNK = 50  # of them drawn at a time
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
 
 Judge = Callable[[NDArray[np.uint8]], dict[str, float]]
@@ -99,6 +100,7 @@ class Loop:
         """
         progress = self.run.checkpoints.load(**self.state)
         if progress is None:
+            self.run.begin_anew()
             progress = Progress.at_start(self.config)
             if weights is not None:
                 weights.give(self.networks)
@@ -114,8 +116,12 @@ class Loop:
         return replace(progress, config=self.config)
 
     def go(self) -> None:
-        """Take the steps that are left; Ctrl-C or SIGTERM ends them with a checkpoint. Raises Diverged."""
+        """Take the steps that are left; a signal of STOPS ends them with a checkpoint. Raises Diverged."""
         config, first = self.config, self.progress.step
+        if first >= self.last and self.run.writes:
+            tqdm.write(
+                f"{self.run.folder} is over: it has shown {self.images:,} images. --images moves its end."
+            )
         bar = tqdm(
             desc=config.preset,
             total=self.last * config.batch,
@@ -291,17 +297,19 @@ def summary(line: dict[str, float]) -> str:
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that the loop asks after each block.
+    """Turn Ctrl-C, SIGTERM and a closed terminal into a question that the loop asks after each block.
 
-    A second Ctrl-C is not caught: it ends the program at once.
+    A second Ctrl-C is not caught: it ends the program at once. What is ignored, as under nohup, stays so.
     """
     received: list[int] = []
 
     def note(number: int, frame: object) -> None:
         received.append(number)
-        signal.signal(signal.SIGINT, previous[signal.SIGINT])
+        if signal.SIGINT in previous:
+            signal.signal(signal.SIGINT, previous[signal.SIGINT])
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, note) for number in asked}
     try:
         yield lambda: bool(received)
     finally:

@@ -1,5 +1,6 @@
 """A run's folder: its configuration, what it logs, samples/ and checkpoints/."""
 
+import fcntl
 import io
 import json
 import math
@@ -11,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from training.checkpoints import Checkpoints, Progress, State, Which, sync
 from training.config import Config, from_json
 from training.dataset import Dataset
 from training.models import Networks
 from training.trouble import Trouble
+
+LOCK = ".lock"
 
 
 class BadRun(Trouble):
@@ -31,6 +35,13 @@ class Source:
     fingerprint: str
     training_cards: int | None = None
     held_out_cards: int | None = None
+    kinds: str = ""
+
+    @classmethod
+    def of(cls, folder: Path, cards: Dataset) -> "Source":
+        """Describe a dataset that lies in a folder."""
+        place = str(folder.resolve())
+        return cls(place, cards.fingerprint, len(cards.train), len(cards.holdout), cards.kinds)
 
 
 @dataclass(frozen=True)
@@ -80,24 +91,17 @@ class Run:
     def create(
         folder: Path,
         config: Config,
-        data: Path,
-        fingerprint: str,
+        data: Source,
         writes: bool = True,
-        counts: tuple[int | None, int | None] = (None, None),
     ) -> "Run":
-        """Make a run's folder, unless another host does. Raises BadRun if there is one already.
-
-        `counts` are the cards to train on and those held out.
-        """
+        """Make a run's folder, unless another host does. Raises BadRun if there is one already."""
         if not writes:
             return Run(folder, writes)
         if (folder / "config.json").exists():
             raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
         run = Run(folder)
-        run.samples.mkdir(parents=True, exist_ok=True)
-        run.checkpoints.folder.mkdir(exist_ok=True)
-        source = Source(str(data.resolve()), fingerprint, *counts)
-        (folder / "data.json").write_text(json.dumps(asdict(source), indent=2))
+        run.make_folders()
+        run.save_data(data)
         run.save_config(config)
         return run
 
@@ -109,6 +113,36 @@ class Run:
                 f"{folder} holds no run: config.json is missing. Start one: holofoil train DATA {folder}"
             )
         return Run(folder, writes)
+
+    def make_folders(self) -> None:
+        """Make what files are written into, anew where a copy of the run has left it out."""
+        for folder in (self.samples, self.checkpoints.folder):
+            with refusal_told(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the folder to oneself, to train in it. Raises BadRun where another process has it.
+
+        The lock ends with its process, however that ends.
+        """
+        if not self.writes:
+            yield
+            return
+        self.make_folders()
+        with refusal_told(self.folder / LOCK):
+            file = (self.folder / LOCK).open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadRun(
+                    f"Another process trains in {self.folder}. Wait for its end or stop it, then go on with "
+                    "--resume."
+                ) from None
+            except OSError:  # of file systems without locks
+                pass
+            yield
 
     @property
     def config(self) -> Config:
@@ -126,6 +160,11 @@ class Run:
         """The dataset the run was started on. Raises BadRun if its file is damaged."""
         with self.damage_told("data.json"):
             return Source(**json.loads((self.folder / "data.json").read_text()))
+
+    def save_data(self, data: Source) -> None:
+        """Write data.json, whole or not at all."""
+        if self.writes:
+            replace_text(self.folder / "data.json", json.dumps(asdict(data), indent=2))
 
     @contextmanager
     def damage_told(self, name: str) -> Iterator[None]:
@@ -165,6 +204,14 @@ class Run:
         with refusal_told(log), log.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def begin_anew(self) -> None:
+        """Put the logs aside of a run that has no checkpoint to go on from."""
+        for log in (self.metrics, self.findings):
+            if self.writes and log.exists():
+                aside = log.with_name(f"{log.name}.before")
+                log.replace(aside)
+                tqdm.write(f"{self.folder} has no checkpoint and begins anew. Its log until now is {aside}.")
+
     def forget_after(self, step: int) -> None:
         """Drop the lines that a resumed run will write again, or that were cut short.
 
@@ -173,7 +220,7 @@ class Run:
         setbacks = len(self.setbacks)
         for log in (self.metrics, self.findings):
             if self.writes and log.exists():
-                lines = log.read_text().splitlines(keepends=True)
+                lines = log.read_text(errors="replace").splitlines(keepends=True)
                 kept = [line for line in lines if place(line, setbacks) <= step]
                 replace_text(log, "".join(kept))
 
@@ -194,11 +241,17 @@ class Run:
             self.checkpoints.save(progress, **state)
 
     def refuse_other_data(self, cards: Dataset) -> None:
-        """Raise BadRun if the run was started on other cards."""
+        """Raise BadRun if the run was started on other cards, or on the same as other kinds."""
         if self.data.fingerprint != cards.fingerprint:
             raise BadRun(
                 f"{self.folder} was trained on other cards, prepared at {self.data.folder}. "
                 "Name those, or start a new run on these."
+            )
+        before = self.config.classes
+        if cards.classes and (cards.classes != before or self.data.kinds not in ("", cards.kinds)):
+            raise BadRun(
+                f"{self.folder} was trained on these cards in other sub-folders, as the kinds "
+                f"{', '.join(before)}. Put them back and prepare the folder anew, or start a new run."
             )
 
     def refuse_other_config(self, config: Config, progress: Progress) -> None:
@@ -246,8 +299,8 @@ def refusal_told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadRun(
-            f"{path} could not be written ({error.strerror}). Checkpoints are whole: make room, then go on "
-            "with --resume."
+            f"{path} could not be written ({error.strerror}). Make room or permission for it. Checkpoints "
+            "are whole: a training goes on from the newest with --resume."
         ) from error
 
 
@@ -255,8 +308,8 @@ def place(line: str, setbacks: int) -> float:
     """Return a line's step: before all if the run has gone back since, after all if it cannot be read."""
     try:
         told = json.loads(line)
-        return told["step"] if told.get("setbacks", setbacks) == setbacks else -math.inf
-    except (ValueError, KeyError, TypeError):
+        return float(told["step"]) if told.get("setbacks", setbacks) == setbacks else -math.inf
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return math.inf
 
 

@@ -16,7 +16,7 @@ from training.feed import Feed
 from training.loop import Judge, Loop
 from training.models import Networks
 from training.presets import AUTO, configure, suiting
-from training.run import SETBACKS, GoBack, Run
+from training.run import SETBACKS, GoBack, Run, Source
 from training.step import Step
 from training.transfer import Weights, weights_of
 from training.trouble import Trouble
@@ -53,8 +53,7 @@ def start(
     weights = beginning(origin, config)
     writes = devices.is_chief(strategy)
     judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
-    counts = len(cards.train), len(cards.holdout)
-    run = Run.create(folder, config, data, cards.fingerprint, writes, counts)
+    run = Run.create(folder, config, Source.of(data, cards), writes)
     train(config, run, cards, strategy, judge, weights)
     return run
 
@@ -141,6 +140,7 @@ def resume(
     config = run.config
     cards = dataset.load(data, "folders" if config.classes else "none")
     run.refuse_other_data(cards)
+    run.save_data(Source.of(data, cards))  # which may have been moved
     config = replace(config, **attended, images=config.images if images is None else images)
     train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
     return run
@@ -160,6 +160,19 @@ def train(
     rate: with the old one the same steps would break it again. Every host counts the setbacks alike; the run
     remembers them.
     """
+    with run.held():
+        persevere(config, run, cards, strategy, judge, weights)
+
+
+def persevere(
+    config: Config,
+    run: Run,
+    cards: Dataset,
+    strategy: tf.distribute.Strategy,
+    judge: Judge | None,
+    weights: Weights | None,
+) -> None:
+    """Train until the end, going back and on at each trouble. Raises GaveUp after SETBACKS of them."""
     setbacks = run.setbacks
     while True:
         with strategy.scope():

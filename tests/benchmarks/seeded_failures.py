@@ -249,7 +249,7 @@ def run(name: str, data: Path) -> dict[str, Any]:
     from training.judge import Judge
     from training.loop import Loop
     from training.presets import configure
-    from training.run import GoBack, Run
+    from training.run import GoBack, Run, Source
 
     cell = CELLS[name]
     cards = cut(dataset.load(data), cell)
@@ -270,7 +270,7 @@ def run(name: str, data: Path) -> dict[str, Any]:
             self.stopped |= bool(cell.expected and self.bedside.doctor.present)
 
     with tempfile.TemporaryDirectory() as folder:
-        record = Run.create(Path(folder) / "run", config, data, cards.fingerprint)
+        record = Run.create(Path(folder) / "run", config, Source.of(data, cards))
         loop = Watched(config, record, cards, Judge(cards, 100) if cell.judged else None)
         if cell.plant:
             cell.plant(loop)

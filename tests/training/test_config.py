@@ -42,6 +42,9 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
         ("dcgan-r1", 56, 40, {"seed": -1}, "whole number from 0"),
         ("dcgan-r1", 56, 40, {"seed": 2**31}, "whole number from 0"),
         ("dcgan-r1", 56, 40, {"images": 3}, "at least one batch"),
+        ("dcgan-r1", 56, 40, {"images": 10**20}, "at most 1,000,000,000,000"),
+        ("dcgan-r1", 56, 40, {"projected": float("nan")}, "projected is nan"),
+        ("dcgan-r1", 56, 40, {"r1": float("inf")}, "r1 is inf"),
         ("dcgan-r1", 56, 40, {"augment": 1.5}, "between 0 and 1"),
     ],
 )

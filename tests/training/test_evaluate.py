@@ -25,7 +25,7 @@ from training.inception import WEIGHTS, BadWeights, inception
 from training.judge import Judge
 from training.models import Networks
 from training.presets import configure
-from training.run import BadRun, Run
+from training.run import BadRun, Run, Source
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_too_few_to_compare_is_refused_before_any_work(tmp_path, numbers):
 
 def test_a_run_without_checkpoint_is_told(tiny_run, tmp_path):
     config = configure("smoke", 56, 40)
-    Run.create(tmp_path / "new", config, tiny_run.data, dataset.load(tiny_run.data).fingerprint)
+    Run.create(tmp_path / "new", config, Source.of(tiny_run.data, dataset.load(tiny_run.data)))
     with pytest.raises(BadRun, match="no checkpoint yet"):
         evaluate(tmp_path / "new")
 

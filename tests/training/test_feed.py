@@ -64,7 +64,7 @@ def test_every_card_comes_with_its_own_label():
     with Feed(numbered(40, held_out=8), 8, seed=0) as feed:
         for _ in range(5):
             cards, labels = feed.take(1)
-            np.testing.assert_array_equal(cards.ravel() % 2, labels)
+            np.testing.assert_array_equal(cards.ravel() % 2, labels.ravel())
 
 
 def test_cards_read_from_disk_are_those_held_in_memory(on_disk):

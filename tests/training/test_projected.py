@@ -14,7 +14,7 @@ from training.config import BadConfig
 from training.models import Networks
 from training.presets import configure
 from training.projected import USUAL, Projected, window, zoom
-from training.run import Run
+from training.run import Run, Source
 from training.sample_cards import draw_card
 from training.step import Step
 from training.transfer import weights_of
@@ -105,7 +105,7 @@ def test_a_resumed_run_repeats_the_unbroken_one(tiny_run, tmp_path):
 
 
 def test_heads_are_taken_over_where_both_runs_have_them(tiny_run, tmp_path):
-    run = Run.create(tmp_path / "run", CONFIG, tiny_run.data, "")
+    run = Run.create(tmp_path / "run", CONFIG, Source(str(tiny_run.data), ""))
     theirs, ours = Networks.build(CONFIG), Networks.build(configure("smoke", 56, 40, projected=1.0, seed=1))
     run.save_checkpoint(Progress.at_start(CONFIG), dict(theirs.parts()))
     weights_of(run.folder, CONFIG).give(ours)

@@ -22,7 +22,7 @@ from training.loop import Diverged, Loop
 from training.models import Networks
 from training.prepare import prepare
 from training.presets import configure
-from training.run import BadRun, Run, Setback
+from training.run import BadRun, Run, Setback, Source
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_a_run_that_went_back_once_keeps_to_the_lower_learning_rate(data, tmp_pa
     slower = train.start(
         data, tmp_path / "slower", "smoke", learning_rate=run.config.learning_rate / 2, **options
     )
-    again = Run.create(tmp_path / "again", run.config, data, dataset.load(data).fingerprint)
+    again = Run.create(tmp_path / "again", run.config, Source.of(data, dataset.load(data)))
     again.save_setbacks([Setback(24, "d_loss")])
     train.resume(data, again.folder)
     refuse_difference(slower, again)
@@ -163,7 +163,7 @@ def test_a_run_that_went_back_once_keeps_to_the_lower_learning_rate(data, tmp_pa
 def test_weights_that_are_no_numbers_are_not_saved(data, tmp_path):
     """A step's losses are from before it moves the weights."""
     cards, config = dataset.load(data), configure("smoke", 56, 40)
-    loop = Loop(config, Run.create(tmp_path / "run", config, data, cards.fingerprint), cards)
+    loop = Loop(config, Run.create(tmp_path / "run", config, Source.of(data, cards)), cards)
     loop.networks.generator.weights[0].assign(loop.networks.generator.weights[0] * math.nan)
     with pytest.raises(Diverged, match="the weights of the generator"):
         loop.attend({"checkpoint"}, {})

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -15,13 +16,14 @@ import tensorflow as tf
 
 from tests.training import small_disk
 from training import dataset, train
-from training.checkpoints import BadCheckpoint
+from training.checkpoints import BadCheckpoint, out_of_reach
 from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
+from training.loop import STOPS
 from training.models import Networks, draw
 from training.prepare import prepare
 from training.presets import configure
-from training.run import BadRun, Run, grid
+from training.run import BadRun, Run, Source, grid
 from training.step import Step, adam
 
 
@@ -223,7 +225,7 @@ def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, run):
 @pytest.mark.parametrize("name", ["config.json", "data.json"])
 def test_a_damaged_file_of_a_run_is_named(data, tmp_path, name, text):
     config = configure("smoke", 56, 40)
-    run = Run.create(tmp_path / "run", config, data, "fingerprint")
+    run = Run.create(tmp_path / "run", config, Source(str(data), "fingerprint"))
     (tmp_path / "run" / name).write_text(text)
     with pytest.raises(BadRun, match=f"{name} is damaged"):
         getattr(run, name.removesuffix(".json"))
@@ -269,8 +271,89 @@ def test_a_run_is_not_resumed_on_other_cards(run):
         run.refuse_other_data(other)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_is_not_resumed_on_the_same_cards_as_other_kinds(run):
+    rows, kinds = np.arange(18), ("dragon", "elf")
+    labels = (np.arange(20) % 2).astype(np.int32)
+    cards = Dataset(np.zeros((20, 56, 40, 3), np.uint8), rows, np.arange(18, 20), "same", labels, kinds)
+    run.save_data(Source.of(run.folder, cards))
+    run.save_config(replace(run.config, classes=kinds))
+    run.refuse_other_data(cards)
+    moved = labels.copy()
+    moved[3] = 0
+    for other in (replace(cards, labels=moved), replace(cards, classes=("dragon", "fairy"))):
+        with pytest.raises(BadRun, match="other sub-folders, as the kinds dragon, elf"):
+            run.refuse_other_data(other)
+
+
+def test_two_trainings_do_not_share_a_folder(data, run):
+    with run.held(), pytest.raises(BadRun, match="Another process trains in"):
+        train.resume(data, run.folder, images=24)
+    assert train.resume(data, run.folder, images=24).checkpoints.steps()[0] == 3
+
+
+def test_a_run_that_was_copied_without_its_checkpoints_begins_anew_and_keeps_its_log(data, run, capsys):
+    logged = run.metrics.read_text()
+    shutil.rmtree(run.checkpoints.folder)
+    shutil.rmtree(run.samples)
+    resumed = train.resume(data, run.folder, images=24)
+    assert "begins anew" in capsys.readouterr().out
+    assert resumed.metrics.with_name("metrics.jsonl.before").read_text() == logged
+    assert resumed.checkpoints.steps() == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe\n", b"[1]\n", b'{"step": "x", "images": null}\n', b'{"step": 1e999}\n']
+)
+@pytest.mark.parametrize("name", ["metrics.jsonl", "findings.jsonl"])
+def test_a_line_that_cannot_be_read_is_dropped(run, name, line):
+    log = run.folder / name
+    before = [text for text in log.read_text().splitlines() if text] if log.exists() else []
+    with log.open("ab") as file:
+        file.write(line)
+    run.forget_after(2)
+    assert log.read_text().splitlines() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_checkpoint_out_of_reach_is_not_called_damaged(data, run):
+    newest = run.checkpoints.folder / "2"
+    newest.chmod(0)
+    with pytest.raises(BadCheckpoint, match="cannot be read now"):
+        train.resume(data, run.folder, images=24)
+    newest.chmod(0o755)
+    assert run.checkpoints.steps() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file"), False),
+        (tf.errors.PermissionDeniedError(None, None, "no"), True),
+        (tf.errors.DataLossError(None, None, "cut short"), False),
+        (ValueError("not JSON"), False),
+    ],
+)
+def test_what_cannot_be_had_is_told_from_what_is_damaged(error, away):
+    assert out_of_reach(error) is away
+
+
+def test_a_run_whose_dataset_was_moved_knows_where_it_is(data, run, tmp_path):
+    moved = shutil.copytree(data, tmp_path / "moved")
+    train.resume(moved, run.folder, images=16)
+    assert Path(run.data.folder) == moved
+
+
+def test_a_run_that_is_over_says_so(data, run, capsys):
+    train.resume(data, run.folder)
+    assert "is over: it has shown 16 images. --images moves its end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sent", STOPS)
 def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path, sent):
+    if signal.getsignal(sent) is signal.SIG_IGN:
+        pytest.skip("what is ignored, as under nohup, stays so")
     command = [sys.executable, "-m", "training", "train", str(data), str(tmp_path / "run")]
     options = ["--preset", "smoke", "--images", "800000"]
     process = subprocess.Popen(

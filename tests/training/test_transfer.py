@@ -9,7 +9,7 @@ from training.config import BadConfig
 from training.export import export
 from training.models import Networks
 from training.presets import configure
-from training.run import Run
+from training.run import Run, Source
 from training.transfer import BadOrigin, names_of, read, weights_of
 
 
@@ -170,7 +170,7 @@ def test_a_rehearsal_refuses_what_a_start_would(tiny_run, tmp_path):
 
 def test_kinds_of_other_names_are_told(tmp_path, capsys):
     config = configure("smoke", 56, 40, classes=("elves", "goblins"))
-    run = Run.create(tmp_path / "run", config, tmp_path, "")
+    run = Run.create(tmp_path / "run", config, Source(str(tmp_path), ""))
     networks = Networks.build(config)
     run.save_checkpoint(Progress.at_start(config), dict(networks.parts()))
     weights_of(run.folder, config)
