@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from serving.problems import NOT_ACCEPTABLE, Refusal
 
 ANY = "*"
+MOST = 64  # entries that are read; browsers send ten
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class MediaRange:
 
 
 def ranges(accept: str) -> list[MediaRange]:
-    """Read an Accept header; entries that cannot be read are passed over."""
+    """Read an Accept header; what cannot be read, and entries behind the first MOST, are passed over."""
     found: list[MediaRange] = []
-    for entry in accept.split(","):
+    for entry in accept.split(",", MOST)[:MOST]:
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
         type, slash, subtype = name.partition("/")
         if slash and type and subtype:

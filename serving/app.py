@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from serving import problems, tracing
@@ -119,8 +118,9 @@ def create_app(
     problems.install(app)
     for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)
+    app.state.page = StaticFiles(directory=PAGE)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", app.state.page)
     if chosen.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_middleware(Patience, seconds=chosen.deadline)
@@ -146,9 +146,10 @@ def hush_libraries() -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line and a byte for each malformed body
 
 
-async def page() -> FileResponse:
-    """Return the web page."""
-    return FileResponse(PAGE / "index.html")
+async def page(request: Request) -> Response:
+    """Return the web page, or 304 to whom has it already."""
+    files: StaticFiles = request.app.state.page
+    return await files.get_response("index.html", request.scope)
 
 
 async def scrape(request: Request, _: MayMeasure) -> Response:

@@ -5,11 +5,13 @@ sends no whole head, or reads no answer, for ever. Its bound on connections refu
 """
 
 import logging
+import re
 from asyncio import TimerHandle, Transport
 from collections import deque
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from serving.doorstep import Doorstep, Refused
@@ -36,6 +38,10 @@ MAX_HEADERS = 100
 MOST_AHEAD = 100
 """Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
 
+UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
+EMPTY_PATH = re.compile(rb"^([A-Za-z]+://[^/?#]*)(?=[?#]|$)")
+HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 9112, 3.2
+
 MALFORMED = Refusal(MALFORMED_REQUEST, "This is no request of HTTP/1.1 that can be read. Use an HTTP client.")
 TOO_LARGE = Refusal(
     HEAD_TOO_LARGE,
@@ -44,7 +50,7 @@ TOO_LARGE = Refusal(
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
 FULL = Refusal(OVERLOADED, "Too many connections have requests under way. Try again in a moment.")
 TOO_EAGER = Refusal(OVERLOADED, "Too many requests wait on this connection. Send the next after an answer.")
-NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host header. Use an HTTP client.")
+NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host, a host's name. Use an HTTP client.")
 NOT_CHUNKED = Refusal(
     UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
 )
@@ -91,6 +97,7 @@ class Connection(HttpToolsProtocol):
         if self.last_word is not None:
             return
         if not self.in_body:
+            data = without_upgrade(data)
             self.head_size += len(data)
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
@@ -113,6 +120,7 @@ class Connection(HttpToolsProtocol):
             raise BadHead
         self.refused = self.judged()
         if not self.refused:
+            self.mend()
             super().on_headers_complete()
             self.unanswered.append(self.cycle)
         self.places.busy(self)
@@ -132,6 +140,8 @@ class Connection(HttpToolsProtocol):
         # RFC 9112, 3.2: a proxy could take another one for the host than we.
         if names.count(b"host") != 1 and (b"host" in names or self.parser.get_http_version() == "1.1"):
             return NO_HOST
+        if not all(HOST.fullmatch(value.strip()) for name, value in self.headers if name == b"host"):
+            return NO_HOST
         # httptools takes no body for the request's own that announces another protocol behind it.
         if self.parser.should_upgrade() and has_body(Headers(raw=self.headers)):
             return NO_UPGRADE
@@ -140,6 +150,13 @@ class Connection(HttpToolsProtocol):
         if codings not in ([], [b"chunked"]):
             return NOT_CHUNKED
         return None
+
+    def mend(self) -> None:
+        """Do what the RFCs ask where uvicorn does not."""
+        assert self.parser
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
+        self.url = EMPTY_PATH.sub(rb"\1/", self.url)  # RFC 9110, 4.2.3; uvicorn fails at a URL without a path
 
     def judged(self) -> Refused | None:
         """Ask at the doorstep about a request that has come whole and alone, and after which all goes on.
@@ -226,7 +243,13 @@ class Connection(HttpToolsProtocol):
     def hang_up(self, refusal: Refusal) -> None:
         """Write a problem as the last answer."""
         self.onlooker.cut(refusal.kind.name)
-        name = request_id(Headers())
+        name = request_id(Headers(raw=self.headers or []))
+        with bound_contextvars(request_id=name):
+            client = self.client[0] if self.client else ""
+            logger.info(
+                "refused",
+                extra={"problem": refusal.kind.name, "status": refusal.kind.status, "client": client},
+            )
         response = answer(refusal, name)
         response.headers["Connection"] = "close"
         self.write(response, name)
@@ -310,6 +333,18 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """Hide from the parser that a client would rather speak another protocol, which servers may ignore.
+
+    Java and curl offer HTTP/2 with each first request (RFC 9110, 7.8), and httptools takes no body that comes
+    with an offer. One that is cut in two by the network stays, and is refused where it has a body.
+    """
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"x-upgrade", head) + end + rest
 
 
 def within(

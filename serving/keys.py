@@ -95,6 +95,7 @@ class Keyring:
         """Read the file; raise BadKeys where it cannot be, so that a gateway never starts open by mistake."""
         self.path = path
         self.keys, self.seen = read(path)
+        self.bad: Look = self.seen  # how a file looked that could not be read
         self.looked = time.monotonic()
 
     def find(self, secret: str) -> Key | None:
@@ -116,11 +117,12 @@ class Keyring:
         seen = look(self.path)
         if seen == self.seen:
             return
-        self.seen = seen
         try:
             self.keys, self.seen = read(self.path)
-        except BadKeys as bad:
-            logger.error("The file of keys changed and cannot be read, the old keys stay: %s", bad)
+        except BadKeys as bad:  # tried again each time: a permission that is given changes nothing to be seen
+            if seen != self.bad:
+                logger.error("The file of keys changed and cannot be read, the old keys stay: %s", bad)
+            self.bad = seen
         else:
             logger.warning("The file of keys changed, now of: %s", ", ".join(key.name for key in self.keys))
 

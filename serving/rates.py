@@ -193,32 +193,34 @@ class Rates:
         return Standing(holder, rate, found, None if allowed else wait(found, rate, cards))
 
 
-class NoRedis(Exception):
-    """What speaks to Redis is not installed."""
+class BadStore(Exception):
+    """There is no store at this address, or nothing here that could speak to it; the message says which."""
 
 
 class RedisStore:
     """Counts in Redis, for several gateways together; each by itself while Redis does not answer.
 
     A gateway that refused everybody because of its counters would turn a small fault into a large one, and
-    one that let everybody in would have no limits just when they may be needed.
+    one that let everybody in would have no limits just when they may be needed. Whatever it is that fails:
+    what a URL asks for in vain is only found when a connection is made.
     """
 
     def __init__(self, url: str) -> None:
-        """Open nothing yet. Raises NoRedis without the extra `redis`."""
+        """Open nothing yet. Raises BadStore without the extra `redis`, and for what is no URL of a Redis."""
         try:
             from limits.aio.storage import RedisStorage
-            from redis.exceptions import RedisError
-        except ImportError as error:
-            raise NoRedis from error
-        self.failures = (RedisError, OSError, TimeoutError)
-        self.redis = RedisStorage(
-            url,
-            implementation="redispy",
-            key_prefix="holofoil",
-            socket_timeout=STORE_TIMEOUT,
-            socket_connect_timeout=STORE_TIMEOUT,
-        )
+        except ImportError:
+            raise BadStore("needs the extra redis: pip install 'holofoil[redis]'") from None
+        try:
+            self.redis = RedisStorage(
+                url,
+                implementation="redispy",
+                key_prefix="holofoil",
+                socket_timeout=STORE_TIMEOUT,
+                socket_connect_timeout=STORE_TIMEOUT,
+            )
+        except Exception:  # whose words would repeat the URL, and the password in it
+            raise BadStore("is no URL of a Redis with host and port, such as redis://host:6379/0") from None
         self.memory = Memory()
         self.paused_until = -math.inf
         self.failing = False
@@ -228,7 +230,7 @@ class RedisStore:
         if time.monotonic() >= self.paused_until:
             try:
                 allowed = await self.redis.acquire_sliding_window_entry(key, limit, expiry, amount)
-            except self.failures as error:
+            except Exception as error:
                 self.pause(error)
             else:
                 self.resume()
@@ -240,7 +242,7 @@ class RedisStore:
         if time.monotonic() >= self.paused_until:
             try:
                 return await self.redis.get_sliding_window(key, expiry)
-            except self.failures as error:
+            except Exception as error:
                 self.pause(error)
         return await self.memory.get_sliding_window(key, expiry)
 

@@ -25,7 +25,7 @@ from serving.life import Life
 from serving.metrics import Metrics
 from serving.onlooker import Onlooker
 from serving.places import files_for
-from serving.rates import NoRedis
+from serving.rates import BadStore
 from serving.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -84,8 +84,8 @@ def serve() -> int:
         app = create_app(settings)
     except keys.BadKeys as error:
         return fail(2, f"HOLOFOIL_KEYS_FILE: {error}.")
-    except NoRedis:
-        return fail(2, "HOLOFOIL_RATE_STORE needs the extra redis: pip install 'holofoil[redis]'.")
+    except BadStore as error:
+        return fail(2, f"HOLOFOIL_RATE_STORE {error}.")
     try:
         listener = listen(settings)
     except OSError as error:
@@ -96,11 +96,11 @@ def serve() -> int:
         )
     try:
         scrapes = serve_metrics(app.state.metrics, settings)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # of a host name that DNS cannot spell
         listener.close()
         return fail(
             1,
-            f"{settings.metrics} cannot be listened on for metrics: {error.strerror or error}. "
+            f"{settings.metrics} cannot be listened on for metrics: {error}. "
             "Set HOLOFOIL_METRICS to another address.",
         )
     with scrapes:

@@ -16,7 +16,7 @@ MEBIBYTE = 1024 * 1024
 MAX_PORT = 65535
 HERE = "here"
 STARTER_MODELS = Path(__file__).parent / "models"
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.\[\]:-]+")  # as browsers write it
 
 
 def to_rate(given: object) -> object:
@@ -125,7 +125,10 @@ class Settings(BaseSettings):
     def exact_origins(cls, origins: str | None) -> str | None:
         """Refuse what names no single site."""
         if not all(ORIGIN.fullmatch(origin) for origin in names(origins)):
-            raise ValueError("give each site as https://site.example, without * or a path")
+            raise ValueError(
+                "give each site as browsers write it, https://site.example: in small letters, without *, "
+                "a path or the usual port"
+            )
         return origins
 
     @field_validator("metrics")

@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from contextvars import Context
 from typing import Any, cast
 
 import grpc
@@ -92,7 +91,7 @@ class TFServingBackend:
         if self._info is not None and self._connected():
             return self._info
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_info(), context=Context())
+            self._asking = asyncio.create_task(self._ask_info())
             self._asking.add_done_callback(heeded)
         # All who wait ask once, and the question outlives any of them.
         return await asyncio.shield(self._asking)

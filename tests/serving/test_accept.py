@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.accept import best
+from serving.accept import MOST, best
 
 OFFERS = ["application/json", "image/png", "image/webp"]
 
@@ -33,3 +33,8 @@ def test_the_best_liked_offer_is_chosen(accept, chosen):
 @given(st.text(max_size=60) | st.text("*/;,q=01. imagepng", max_size=60))
 def test_any_header_gives_an_offer_or_none(accept):
     assert best(accept, OFFERS) in {*OFFERS, None}
+
+
+def test_of_many_ranges_the_first_are_read():
+    assert best("a/b," * (MOST - 1) + "image/png", ["image/jpeg", "image/png"]) == "image/png"
+    assert best("a/b," * 8_000 + "image/png", ["image/jpeg", "image/png"]) is None

@@ -62,6 +62,8 @@ def test_the_page_and_all_its_parts_come_from_here(client):
     assert {part.rpartition(".")[2] for part in parts} == {"css", "js", "svg"}
     for part in parts:
         assert client.get(part).status_code == 200
+    again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
     assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', page.text))
 
 

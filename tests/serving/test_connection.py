@@ -7,8 +7,10 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -38,16 +40,29 @@ class Program:
             "HOLOFOIL_DRAIN_DELAY": "0",
             **more,
         }
+        # A pipe that nobody reads would hold the gateway up.
+        self.log = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 (stop closes it)
         self.program = subprocess.Popen(
             [sys.executable, "-m", "serving"],
             env={**environment, **settings},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.log,
             text=True,
         )
         assert self.program.stdout
         self.port = int(self.program.stdout.readline().rsplit(":", 1)[1])
         self.process = psutil.Process(self.program.pid)
+
+    def stop(self) -> str:
+        """End it, and return its log."""
+        self.program.terminate()
+        with self.log, self.program:
+            self.program.wait(timeout=30)
+            return self.told()
+
+    def told(self) -> str:
+        """Return what it has logged so far."""
+        return Path(self.log.name).read_text()
 
     def connect(self, **options: int) -> socket.socket:
         connection = socket.socket()
@@ -75,9 +90,7 @@ class Program:
 def program():
     started = Program()
     yield started
-    started.program.terminate()
-    _, errors = started.program.communicate(timeout=30)
-    assert "Traceback" not in errors
+    assert "Traceback" not in started.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -166,8 +179,7 @@ def crowded(places: int):
         with contextlib.ExitStack() as stack:
             yield program, lambda: stack.enter_context(program.connect())
     finally:
-        program.program.terminate()
-        _, errors = program.program.communicate(timeout=30)
+        errors = program.stop()
     assert "Traceback" not in errors
     assert f"All {places} connections are taken" in errors
 
@@ -290,8 +302,7 @@ def test_an_endless_head_is_not_kept_in_memory(program, start):
         b"GET /healthz HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         b"GET /healthz HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n",
-        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
-        b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n{}",
+        b"GET /healthz HTTP/1.1\r\nHost: a/b c\r\n\r\n",
         b"POST /generate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
@@ -301,6 +312,19 @@ def test_what_is_no_request_is_a_problem(program, sent):
         answer = problem(read(connection))
     assert answer["status"] == 400
     assert answer["type"] == "/problems/malformed-request"
+
+
+def test_what_is_no_request_is_logged_under_the_id_that_its_client_is_told(program):
+    for given, sent in [
+        (None, b"GET /healthz HTTP/1.1\r\n"),
+        ("mine-7", b"GET / HTTP/1.1\r\nX-Request-ID: mine-7\r\n"),
+    ]:
+        with program.connect() as connection:
+            connection.sendall(sent + b"\r\n")
+            name = problem(read(connection))["instance"]
+        assert given in (None, name)
+        (line,) = (line for line in program.told().splitlines() if name in line)
+        assert json.loads(line)["problem"] == "malformed-request"
 
 
 @pytest.mark.parametrize("codings", ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "x, chunked"])
@@ -346,6 +370,44 @@ def test_other_protocols_are_offered_in_vain(program):
             received += connection.recv(65536)
         assert received.startswith(b"HTTP/1.1 200")
         connection.sendall(request(b"Connection: close"))
+        assert read(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
+def test_a_body_behind_an_offer_of_another_protocol_is_read(program, length):
+    body = b'{"n": 99}' if length.startswith(b"C") else b'9\r\n{"n": 99}\r\n0\r\n\r\n'
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + offer
+    with program.connect() as connection:
+        connection.sendall(head + b"\r\n" + length + b"\r\n\r\n" + body)
+        connection.sendall(request(b"Connection: close"))
+        received = read(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"422", b"200"]
+
+
+def test_an_offer_that_comes_in_two_pieces_is_refused_with_a_body(program):
+    with program.connect() as connection:
+        connection.sendall(
+            b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: Upgrade\r\nUpg"
+        )
+        time.sleep(0.05)
+        connection.sendall(b"rade: h2c\r\n\r\n{}")
+        assert problem(read(connection))["status"] == 400
+
+
+def test_who_speaks_http_1_0_is_not_told_to_continue(program):
+    """It would take that for the answer (RFC 9110, 10.1.1)."""
+    with program.connect() as connection:
+        connection.sendall(b"POST /generate HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        time.sleep(0.1)
+        connection.sendall(b"{}")
+        assert b" 100 " not in read(connection)
+
+
+@pytest.mark.parametrize("target", [b"http://x", b"HTTP://x:80?a=b", b"http://x/"])
+def test_an_address_without_a_path_is_the_page(program, target):
+    with program.connect() as connection:
+        connection.sendall(request(b"Connection: close", target=target))
         assert read(connection).startswith(b"HTTP/1.1 200")
 
 

@@ -207,6 +207,24 @@ def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(tmp_path, caplog):
     assert ring.find(secret) == key
 
 
+def test_a_file_that_could_not_be_read_is_tried_again_though_it_looks_the_same(tmp_path, caplog):
+    """As one whose permission is given later: neither its time nor its size changes."""
+    path = tmp_path / "keys"
+    path.write_text(str(keys.make("old", ["score"])[1]))
+    ring = Keyring(path)
+    secret, key = keys.make("new", ["score"])
+    path.write_bytes(b"\xff" * len(str(key)))
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    for _ in range(2):
+        look_again(ring)
+        assert ring.find(secret) is None
+    path.write_text(str(key))
+    os.utime(path, ns=times)
+    look_again(ring)
+    assert ring.find(secret) == key
+    assert caplog.text.count("the old keys stay") == 1
+
+
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path):
     (tmp_path / "keys").write_text(str(keys.make("old", ["score"])[1]))
     ring = Keyring(tmp_path / "keys")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.prefer import preferences
+from serving.prefer import MOST, preferences
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_the_longest_header_takes_no_time(piece, start, end):
     began = time.process_time()
     preferences([start + 30_000 // len(piece) * piece + end])
     assert time.process_time() - began < 0.5
+
+
+def test_of_many_entries_the_first_are_read():
+    assert preferences(["x," * (MOST - 1) + "wait=5"]) == {"x": "", "wait": "5"}
+    assert preferences(["x," * 15_000 + "wait=5"]) == {"x": ""}

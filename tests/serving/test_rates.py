@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.rates import Counts, Memory, Rate, RedisStore, used, wait
+from serving.rates import BadStore, Counts, Memory, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -299,3 +300,21 @@ def test_redis_that_is_gone_or_hangs_stops_nobody_and_is_said_once(redis, caplog
     assert "counts alone" in said[0]
     assert "again" in said[1]
     assert redis.url not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:s3cret@h:99999/0", "redis://:s3cret@h/0", "redis://:s3cret@h:port/0", "redis://:s3cret@[::1"],
+)
+def test_what_is_no_address_of_a_redis_is_told_without_its_password(url):
+    with pytest.raises(BadStore) as refused:
+        RedisStore(url)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+async def test_an_address_that_asks_for_what_there_is_not_counts_alone(caplog):
+    store = RedisStore("redis://127.0.0.1:6390/0?bogus=1")
+    assert await store.acquire_sliding_window_entry("alice", 10, 60, 4)
+    assert not await store.acquire_sliding_window_entry("alice", 10, 60, 7)
+    assert "counts alone" in caplog.text
+    await store.close()

@@ -44,6 +44,8 @@ def test_every_setting_explains_itself():
         ("origins", "*"),
         ("origins", "https://site.example/"),
         ("origins", "https://site.example, null"),
+        ("origins", "https://Site.example"),
+        ("origins", "https://site.example:443"),
     ],
 )
 def test_a_wrong_setting_is_refused(name, value):
