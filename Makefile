@@ -40,7 +40,7 @@ fuzz: .venv/.dev ## ten thousand mutated requests to a gateway; FUZZ and FUZZ_SE
 deploy-test: .venv/.dev ## build the images and run compose for real; needs root or a Docker daemon
 	.venv/bin/python -m tests.deploy.up
 
-bench-posted: .venv/.dev ## the posted recipe against the default on the pictures in CARDS, results in OUT
+bench-posted: .venv/.dev ## the posted recipe against the repaired one on the pictures in CARDS, results in OUT
 	.venv/bin/python -m tests.benchmarks.posted_against_repaired $(CARDS) $(OUT)
 
 bench-train: .venv/.dev ## the posted loop, ours on the posted networks, and the presets; DATA is prepared at 64x64

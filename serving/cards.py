@@ -1,6 +1,6 @@
 """The one door for pixels: image bytes become upright RGB cards here, and cards become image bytes.
 
-Uploads and training images both pass through decode and fit, so that a score never suffers
+Uploads and training images are opened, set upright and fitted alike, so that a score never suffers
 from another resize, orientation, alpha or colour rule than training had.
 """
 

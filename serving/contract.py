@@ -46,7 +46,7 @@ def is_version(name: str) -> bool:
 
 
 MAX_ROWS = 16
-"""Most cards in one request."""
+"""Most rows in one call to a model, and most cards in one request but for a morph's frames."""
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
 """Batch sizes a model is warmed up for; the last is MAX_ROWS."""

@@ -34,7 +34,7 @@ class Exchange:
     seconds: float = 0.0
     received: int = 0  # bytes of the body that were read
     sent: int = 0  # bytes of the answer's body
-    key: str | None = None  # id of the API key
+    key: str | None = None  # name of the API key
     timings: Timings = field(default_factory=Timings)
 
 

@@ -166,7 +166,7 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Open the port before the application is made, so that a taken one is known at once."""
+    """Open the port before any model is loaded, so that a taken one is known at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
 

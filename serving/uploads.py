@@ -129,7 +129,7 @@ async def read_files(
                 "on_end": parts.on_end,
             },
         )
-        async for chunk in body:
+        async for chunk in from_first_part(body, options[b"boundary"]):
             parser.write(chunk)
         parser.finalize()
     except FormParserError:
@@ -138,6 +138,23 @@ async def read_files(
         raise Refusal(MALFORMED_BODY, BROKEN)
     check(parts, max_files)
     return parts.files
+
+
+async def from_first_part(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """Pass over what stands before the first boundary (RFC 2046, 5.1.1); the parser takes it for damage."""
+    delimiter = b"\r\n--" + boundary
+    before: bytes | None = b"\r\n"  # the end of it, which may hold a part of the delimiter
+    async for chunk in body:
+        if before is None:
+            yield chunk
+            continue
+        before += chunk
+        found = before.find(delimiter)
+        if found < 0:
+            before = before[-len(delimiter) :]
+            continue
+        yield before[found + 2 :]
+        before = None
 
 
 async def read_file(body: AsyncIterator[bytes], max_file: int) -> Upload:

@@ -6,7 +6,6 @@ another name, brought to the disk, and renamed: whoever looks finds it whole or 
 
 import errno
 import json
-import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from training.config import Config, from_json
+from training.staging import sync
 from training.trouble import Trouble
 
 KEPT = 3
@@ -181,15 +181,6 @@ class Checkpoints:
         """Remove what a process that was killed left half written or half removed."""
         for path in (*self.folder.glob(".*.part"), *self.folder.glob(".*.gone")):
             shutil.rmtree(path)
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold a file, or a folder's entries, before anyone is told of it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def out_of_reach(error: Exception) -> bool:

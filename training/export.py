@@ -18,12 +18,12 @@ from serving import contract
 from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE
 from training import dataset
 from training.calibration import Calibration, calibrate
-from training.checkpoints import sync
 from training.config import Config
 from training.dataset import Dataset
 from training.models import Networks
 from training.run import BadRun, Run
 from training.served import Served
+from training.staging import sync
 from training.transfer import keep_trained
 from training.trouble import Trouble
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from training.checkpoints import Checkpoints, Progress, State, Which, sync
+from training.checkpoints import Checkpoints, Progress, State, Which
 from training.config import Config, from_json
 from training.dataset import Dataset
 from training.models import Networks
+from training.staging import sync
 from training.trouble import Trouble
 
 LOCK = ".lock"

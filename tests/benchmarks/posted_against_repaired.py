@@ -1,4 +1,4 @@
-"""Trains the posted recipe and the default on the same cards, then serves the default and scores with it.
+"""Trains the posted recipe and the repaired one on the same cards, then serves the second and scores with it.
 
     python tests/benchmarks/posted_against_repaired.py FOLDER OUT [--images 12000] [--batch 32] [--size 64x64]
 

@@ -43,6 +43,14 @@ def test_files_arrive_whole_however_they_are_cut(contents, step):
     assert [bytes(file.data) for file in read(body, step=step)] == contents
 
 
+@given(st.binary(max_size=60) | st.text("\r\n-edg", max_size=60).map(str.encode), st.integers(1, 50))
+def test_what_stands_before_the_first_part_and_behind_the_last_is_passed_over(around, step):
+    if b"\r\n--edge" in b"\r\n" + around + b"\r\n":
+        return
+    body = around + b"\r\n" + part(b"one") + part(b"two") + b"--edge--\r\n" + around
+    assert [bytes(file.data) for file in read(body, step=step)] == [b"one", b"two"]
+
+
 @pytest.mark.parametrize("cut", [1, 3, 5, 9, 12, 40])
 def test_a_body_without_its_final_boundary_is_refused(cut):
     body = part(b"one") + part(b"two") + b"--edge--"
