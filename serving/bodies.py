@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue
 
 from serving import cards
 from serving.contract import MAX_ROWS, MODELS
@@ -25,7 +25,7 @@ class GenerateBody(BaseModel):
         description="Card i is drawn from (seed + i) mod 2**32, so each can be drawn again alone. "
         "null lets the gateway draw one and name it.",
     )
-    noise: list[Annotated[list[NoiseValue], Field(min_length=1)]] | None = Field(
+    noise: list[Annotated[list[NoiseValue], Field(min_length=1), FailFast()]] | None = Field(
         default=None,
         min_length=1,
         max_length=MAX_ROWS,

@@ -228,10 +228,10 @@ def test_any_bytes_as_json_are_never_our_fault(client, body):
     assert answer.status_code in (200, 400, 422)
 
 
-def test_a_body_that_breaks_thousands_of_rules_is_refused_as_a_whole(client):
-    for body in ({"noise": [[""] * 21_000]}, {f"a{n}": 1 for n in range(5_000)}):
-        problem = is_problem(client.post("/generate", json=body), 422, "validation")
-        assert [fault["code"] for fault in problem["errors"]] == ["too_many"]
+def test_of_a_row_with_thousands_of_faults_the_first_is_named(client):
+    """To write all of them down took a twentieth of a second."""
+    problem = is_problem(client.post("/generate", json={"noise": [[0.5, *[""] * 15_000]]}), 422, "validation")
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/noise/0/1"]
 
 
 # --- noise of the client's own
