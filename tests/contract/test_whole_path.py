@@ -2,6 +2,7 @@
 
 import base64
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ def gateway_to(store: Path, backend: str) -> Iterator[httpx.Client]:
             live(EmbeddedBackend(store, DEADLINE)) as url,
             httpx.Client(base_url=url, timeout=60) as client,
         ):
+            wait_until_ready(client)
             yield client
         return
     with (
@@ -42,7 +44,15 @@ def gateway_to(store: Path, backend: str) -> Iterator[httpx.Client]:
         live(TFServingBackend(served.target, DEADLINE)) as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
+        wait_until_ready(client)
         yield client
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    """Wait for models that may load for longer than one request does."""
+    until = time.monotonic() + 60
+    while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
