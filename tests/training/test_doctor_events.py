@@ -108,6 +108,12 @@ def test_events_that_are_none_and_files_of_many_runs_get_a_clear_answer(tmp_path
         examine(tmp_path / "other")
 
 
+def test_an_event_file_that_the_system_refuses_is_named(tmp_path: Path):
+    (tmp_path / "x.tfevents").symlink_to("/proc/self/mem")
+    with pytest.raises(BadLog, match=r"x\.tfevents cannot be read"):
+        examine(tmp_path)
+
+
 MEASURE = """
 import re, sys
 from pathlib import Path

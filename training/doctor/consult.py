@@ -24,6 +24,14 @@ def consult(target: Path, columns: str = "", plot: Path | None = None) -> list[F
     Raises:
         Trouble: it is not there, cannot be read, or is of no kind that is understood.
     """
+    try:
+        return examined(target, columns, plot)
+    except OSError as error:
+        raise BadTarget(f"{target} cannot be read: {error.strerror}.") from error
+
+
+def examined(target: Path, columns: str, plot: Path | None) -> list[Finding]:
+    """Bring a target to its doctor. Raises Trouble, or OSError if it cannot be read."""
     if not target.exists():
         raise BadTarget(f"{target} does not exist.")
     if target.is_file() and target.suffix in SCRIPTS:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.doctor.rows import Remark, Row
+from training.doctor.runs import BadLog
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.summary_pb2 import Summary
@@ -62,7 +63,7 @@ def scalar(value: "Summary.Value") -> float | None:
 
 
 def records(file: Path, remark: Remark) -> Iterator[bytes]:
-    """Yield the records of a file as far as they can be read."""
+    """Yield the records of a file as far as they can be read. Raises BadLog if it cannot be opened."""
     import tensorflow as tf
 
     try:
@@ -72,3 +73,5 @@ def records(file: Path, remark: Remark) -> Iterator[bytes]:
             remark(f"The last record of {file.name} is cut: the run seems to be still writing it.")
         else:
             remark(f"{file.name} is damaged, and was read up to there ({error.message}).")
+    except tf.errors.OpError as error:
+        raise BadLog(f"{file} cannot be read.") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.doctor import consult
+from training.doctor.consult import BadTarget
 from training.doctor.finding import Severity
 from training.trouble import Trouble
 
@@ -55,6 +56,16 @@ def test_what_cannot_be_read_ends_with_2_and_no_traceback(tmp_path, name):
     assert ran.returncode == 2
     assert ran.stderr.startswith("holofoil: ")
     assert "Traceback" not in ran.stderr
+
+
+def test_a_target_that_the_system_refuses_ends_with_2_as_well():
+    ran = doctor("/proc/self/mem")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "holofoil: /proc/self/mem cannot be read: Input/output error.\n",
+    )
+    with pytest.raises(BadTarget, match="File name too long"):
+        consult.consult(Path("x" * 300))
 
 
 def test_notes_alone_are_no_failure():
