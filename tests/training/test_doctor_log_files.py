@@ -77,6 +77,14 @@ def test_a_history_is_read_by_position(tmp_path: Path, value: object, indent: in
     ]
 
 
+def test_an_integer_beyond_all_floats_is_no_number(tmp_path: Path):
+    huge = "9" * 400
+    (tmp_path / "log.jsonl").write_text(f'{{"step": {huge}, "d": 1}}\n{{"step": 2, "d": 1}}\n')
+    assert read(tmp_path / "log.jsonl")[0] == [{"d": 1}, {"step": 2, "d": 1}]
+    (tmp_path / "history.json").write_text(f'{{"d": [{huge}, 1]}}')
+    assert read(tmp_path / "history.json")[0] == [{"position": 1, "d": 1}]
+
+
 def test_a_list_of_objects_is_read(tmp_path: Path):
     path = tmp_path / "log.json"
     path.write_text(json.dumps([{"epoch": 0, "d": 1}, {"epoch": 1, "d": 2}], indent=1))

@@ -111,7 +111,7 @@ def json_rows(value: object) -> list[Row]:
     rows = []
     for position, numbers in enumerate(zip_longest(*columns.values())):
         named = zip(columns, numbers, strict=True)
-        row = {name: float(cell) for name, cell in named if is_number(cell)}
+        row = {name: read for name, cell in named if (read := as_float(cell)) is not None}
         if row:
             rows.append({POSITION: float(position)} | row)
     return rows
@@ -132,15 +132,18 @@ def flat(value: dict[str, Any], prefix: str = "") -> Row:
     """Return the numbers of an object and of those in it."""
     row: Row = {}
     for name, inner in value.items():
-        if is_number(inner):
-            row[prefix + name] = float(inner)
-        elif isinstance(inner, dict):
+        if isinstance(inner, dict):
             row |= flat(inner, f"{prefix}{name}/")
-        elif isinstance(inner, str) and (read := number(inner)) is not None:
+        elif (read := number(inner) if isinstance(inner, str) else as_float(inner)) is not None:
             row[prefix + name] = read
     return row
 
 
-def is_number(value: object) -> bool:
-    """Tell whether it counts; true and false do not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def as_float(value: object) -> float | None:
+    """Return what counts; true and false do not, nor does an integer beyond all floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
