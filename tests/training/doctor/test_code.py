@@ -1,5 +1,6 @@
 """The doctor for code on the posted script, and on other ways in which people write GANs."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from training.doctor import code
 from training.doctor.code import examine
 from training.doctor.finding import Severity
 from training.doctor.scripts.rules import RULES
-from training.doctor.scripts.source import BadScript
+from training.doctor.scripts.source import BadScript, read
 
 SCRIPTS = Path(__file__).parent / "scripts"
 # Everything that is to be found in each script, worst first, and nothing else.
@@ -71,6 +72,44 @@ def test_a_finding_says_where_it_stands():
 def test_a_notebook_s_finding_names_the_cell_and_its_line():
     where = {finding.id: finding.where for finding in examine(SCRIPTS / "notebook.ipynb")}
     assert where["C9"] == "cell 3, line 3"
+
+
+IPYTHON = """\
+
+  %matplotlib inline
+  !!pip install keras
+  files, = !ls *.png
+  for kind in [1]:
+      seconds = %time 3
+      os.path?
+  ??os
+  text = \'\'\'
+  width = %s and what?
+  \'\'\'
+"""
+
+
+def test_what_only_ipython_knows_takes_no_line_from_a_notebook(tmp_path):
+    cells = [{"cell_type": "code", "source": cell} for cell in (IPYTHON, "\n %%bash\n ls | wc")]
+    source = read(write(tmp_path, json.dumps({"cells": cells}), "a.ipynb"))
+    assert source.text.splitlines() == [
+        "# %% cell 1",
+        "",
+        "pass  # %matplotlib inline",
+        "pass  # !!pip install keras",
+        "files, = None  # !ls *.png",
+        "for kind in [1]:",
+        "    seconds = None  # %time 3",
+        "    pass  # os.path?",
+        "pass  # ??os",
+        "text = '''",
+        "width = %s and what?",
+        "'''",
+        "# %% cell 2",
+        "# ",
+        "#  %%bash",
+        "#  ls | wc",
+    ]
 
 
 def test_slips_are_told_with_what_was_meant():

@@ -13,7 +13,9 @@ from pathlib import Path
 from training.trouble import NothingToJudge
 
 FOREIGN_CELLS = ("%%bash", "%%html", "%%javascript", "%%latex", "%%sh", "%%svg", "%%writefile", "%%script")
-MAGIC = re.compile(r"(%%?|!)[A-Za-z./{]")
+MAGIC = re.compile(r"(%%?|!!?|\?\??)[A-Za-z./{]")
+QUESTION = re.compile(r"%{0,2}[A-Za-z_][\w.*\[\]]*\?\??\s*")
+ASSIGNED = re.compile(r"^([\w\s.,\[\]]+=\s*)(%[A-Za-z]{2}.*|![\w./{].*)")  # with %s a string goes on
 
 
 class BadScript(NothingToJudge):
@@ -106,16 +108,22 @@ def read_notebook(path: Path) -> tuple[str, list[tuple[int, int]]]:
 
 
 def plain(source: str) -> list[str]:
-    """Turn a cell into lines of Python: magics and shell commands are commented out."""
+    """Turn a cell into lines of Python: magics, shell commands and questions are commented out."""
     lines = source.splitlines() or [""]
-    if lines[0].startswith(FOREIGN_CELLS):
+    first = next(filter(str.strip, lines), "")
+    bare = first.lstrip()
+    if bare.startswith(FOREIGN_CELLS):
         return [f"# {line}" for line in lines]
-    return [without_magic(line) for line in lines]
+    indent = first[: len(first) - len(bare)]  # IPython takes it from all lines
+    return [without_magic(line.removeprefix(indent)) for line in lines]
 
 
 def without_magic(line: str) -> str:
-    """Put `pass` in place of a magic or a shell command, so that the block around it stays whole."""
+    """Put `pass` in place of what only IPython knows, and None where its answer gets a name.
+
+    So the block around it stays whole.
+    """
     bare = line.lstrip()
-    if MAGIC.match(bare):
+    if MAGIC.match(bare) or QUESTION.fullmatch(bare):
         return f"{line[: len(line) - len(bare)]}pass  # {bare}"
-    return line
+    return ASSIGNED.sub(r"\1None  # \2", line)
