@@ -1,6 +1,7 @@
 """A folder of pictures before a pixel is decoded: what can be read, how it is turned, which size suits it."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,13 @@ from training.config import BadConfig
 from training.dataset import BadDataset
 from training.presets import halvings
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
+OTHER_SUFFIXES = {
+    ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".psd", ".xcf", ".svg", ".ai", ".eps",
+    ".pdf", ".tga", ".ppm", ".pgm", ".apng", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
+    ".rw2", ".pef",
+}  # fmt: skip
+"""Of pictures that are not read; a folder is expected to hold other files too."""
 SIDES = range(8, 1025)  # of a card, in pixels
 SQUARE = 1.05  # sides that differ by less make it neither portrait nor landscape
 CELL = 8  # pixels of a card for one of the networks' lowest resolution: three halvings
@@ -96,12 +103,14 @@ def survey(folder: Path) -> tuple[Pictures, list[Skip]]:
 def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
     """List the pictures below a folder, and what cannot be entered. Links are followed, each folder once.
 
-    Raises BadDataset for what is no folder or has no pictures.
+    How many pictures are of a format that is not read is said. Raises BadDataset for what is no folder or has
+    no pictures.
     """
     if not folder.is_dir():
         raise BadDataset(f"{folder} is not a folder. Name the folder that holds your card images.")
     paths: list[Path] = []
     closed: list[Skip] = []
+    others: Counter[str] = Counter()
     entered: set[str] = set()
 
     def note(error: OSError) -> None:
@@ -110,16 +119,34 @@ def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
     for place, folders, files in os.walk(folder, onerror=note, followlinks=True):
         entered.add(os.path.realpath(place))
         folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in entered]
+        others.update(Path(name).suffix.lower() for name in files if not name.startswith("."))
         for path in (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES):
             try:
                 paths += [path] if path.is_file() else []
+                if path.is_symlink() and not path.exists():
+                    closed.append(Skip(os.path.relpath(path, folder), "closed", "The link leads nowhere."))
             except OSError as error:
                 note(error)
     if not paths:
         reasons = "".join(f" {skip.file}: {skip.reason}" for skip in closed[:10])
-        raise BadDataset(f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons}")
+        raise BadDataset(
+            f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons} {not_looked_at(others)}".strip()
+        )
+    tell(not_looked_at(others))
     names = (path.relative_to(folder).as_posix() for path in paths)
     return sorted(names, key=lambda name: ("/" not in name, name)), closed
+
+
+def not_looked_at(suffixes: Counter[str]) -> str:
+    """Say how many files are pictures of a format that is not read; nothing if there are none."""
+    counted = [f"{suffixes[suffix]:,} {suffix}" for suffix in sorted(suffixes.keys() & OTHER_SUFFIXES)]
+    return f"Not looked at: {', '.join(counted)}. Save them as PNG or JPEG." if counted else ""
+
+
+def tell(text: str) -> None:
+    """Say something on stderr, where progress bars are."""
+    if text:
+        tqdm.write(text.strip(), sys.stderr)
 
 
 def size_of(path: Path) -> tuple[int, int] | BadCard:

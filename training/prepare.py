@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-
-from tqdm import tqdm
 
 from serving.cards import Card, fit
 from training.audit import rules
@@ -16,7 +13,7 @@ from training.audit.exhibit import Exhibit, printable
 from training.audit.pictures import Look, look_at
 from training.audit.rules import ENOUGH_CARDS, FEWEST_CARDS, Aim
 from training.dataset import CARDS, MANIFEST, BadDataset, Dataset, load
-from training.folder import Orientation, Pictures, Skip, in_threads, refuse_size, suiting_size, survey
+from training.folder import Orientation, Pictures, Skip, in_threads, refuse_size, suiting_size, survey, tell
 from training.presets import configure, suiting
 from training.staging import staged
 
@@ -167,9 +164,3 @@ def tell_findings(exhibits: Iterable[Exhibit]) -> None:
     """Say each finding of an audit in one line."""
     for exhibit in exhibits:
         tell(exhibit.line)
-
-
-def tell(text: str) -> None:
-    """Say something on stderr, where progress bars are."""
-    if text:
-        tqdm.write(text.strip(), sys.stderr)

@@ -71,6 +71,18 @@ def test_unreadable_files_are_skipped_with_their_reason(folder, tmp_path, capsys
     assert all(f"{name}: {reason}" in said for name, reason in skipped.items())
 
 
+def test_pictures_of_other_formats_and_broken_links_are_told(folder, tmp_path, capsys):
+    for name in ("a.tif", "deep/b.TIF", "c.heic", "notes.txt", "._d.heic"):
+        (folder / name).touch()
+    (folder / "gone.png").symlink_to("nowhere.png")
+    picture(100).save(folder / "old.jfif", "JPEG")
+    cards = prepare(folder, tmp_path / "data", 56, 40)
+    assert len(cards.cards) == 41
+    said = capsys.readouterr().err
+    assert said.count("Not looked at: 1 .heic, 2 .tif. Save them as PNG or JPEG.") == 1
+    assert "gone.png: The link leads nowhere." in said
+
+
 def test_a_photograph_larger_than_an_upload_may_be_is_read(folder, tmp_path):
     picture(100).resize((4000, 5600)).save(folder / "photograph.jpg")
     prepare(folder, tmp_path / "data", 56, 40)
@@ -117,6 +129,9 @@ def test_a_folder_that_is_missing_or_has_no_pictures_is_named(tmp_path):
         prepare(tmp_path / "nothing", tmp_path / "data", 56, 40)
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadDataset, match="No PNG, JPEG, WebP, BMP or GIF"):
+        prepare(tmp_path / "empty", tmp_path / "data", 56, 40)
+    (tmp_path / "empty" / "scan.heic").touch()
+    with pytest.raises(BadDataset, match=r"Not looked at: 1 \.heic"):
         prepare(tmp_path / "empty", tmp_path / "data", 56, 40)
 
 
