@@ -1,6 +1,7 @@
 """The command line, `holofoil` or `python -m training`: no logic."""
 
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from training.trouble import Trouble
+from training.trouble import Trouble, refusal
 
 if TYPE_CHECKING:
     from training.dataset import Dataset
@@ -287,9 +288,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half written is cleared away
     try:
         sys.exit(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil"))
-    except (Trouble, OSError) as trouble:  # a full disk or a folder without rights is no fault of the code
+    except Trouble as trouble:
         print(f"holofoil: {trouble}", file=sys.stderr)
-        sys.exit(trouble.status if isinstance(trouble, Trouble) else 1)
+        sys.exit(trouble.status)
+    except OSError as error:  # a full disk or a folder without rights is no fault of the code
+        print(f"holofoil: {refusal(error, shlex.join(sys.argv[1:]))}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -1,5 +1,22 @@
 """The errors that are meant for the user: what is wrong and what to do, told without a traceback."""
 
+import errno
+
+ELSEWHERE = "Something else lies in the way: move it, or name another place."
+ROOM = "Make room on that disk, or name a place on another one."
+RIGHTS = "Ask for the right to read and write there, or name another place."
+ADVICE = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EROFS: RIGHTS,
+    errno.EEXIST: ELSEWHERE,
+    errno.ENOTDIR: ELSEWHERE,
+    errno.EISDIR: ELSEWHERE,
+}
+
 
 class Trouble(Exception):
     """Something the user can mend."""
@@ -12,3 +29,9 @@ class NothingToJudge(Trouble):
     """What was to be examined cannot be: 1 would say that something is wrong with it."""
 
     status = 2
+
+
+def refusal(error: OSError, place: object) -> str:
+    """Say what the system refused and what to do; `place` stands where it does not say of which file."""
+    reason = f"{error.filename or place}: {error.strerror or error}"
+    return f"{reason}. {ADVICE.get(error.errno or 0, '')}".strip()

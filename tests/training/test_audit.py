@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from training import dataset
 from training.audit.audit import Audit, NoAudit, audit
 from training.audit.copies import near_copies
 from training.audit.exhibit import printable
-from training.audit.fix import fix
-from training.audit.margins import margins
+from training.audit.fix import fix, write_cropped
+from training.audit.margins import Margins, margins
 from training.audit.page import write_page
 from training.audit.pictures import Look, look_at
 from training.audit.rules import NAMES
@@ -245,6 +246,14 @@ class TestBadInput:
             write_page(result, tmp_path / "file" / "page.html")
         with pytest.raises(NoAudit, match="Not a directory"):
             fix(result, tmp_path / "file" / "fixed")
+
+    def test_a_cropped_card_without_room_is_not_called_damaged(self, tmp_path):
+        folders.on_a_table(folders.card(99)).save(tmp_path / "table.png")
+        with pytest.raises(OSError, match="No space left"):
+            write_cropped(tmp_path / "table.png", Path("/dev/full"), Margins())
+        result = audit(folders.sound(tmp_path / "cards", 2))
+        with pytest.raises(NoAudit, match=r"^/dev/full: No space left on device\. Make room"):
+            write_page(result, Path("/dev/full"))
 
     def test_what_cannot_be_judged_is_2_with_words(self, tmp_path):
         (tmp_path / "notes.txt").write_text("no picture")

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import pytest
 
 from training.__main__ import COMMANDS
+from training.trouble import refusal
 
 
 def holofoil(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,5 +98,12 @@ def test_a_disk_that_refuses_is_told_without_a_traceback(tmp_path):
     (tmp_path / "file").touch()
     answer = holofoil("sample-cards", str(tmp_path / "file" / "cards"), "--count", "1")
     assert answer.returncode == 1
-    assert "Not a directory" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert answer.stderr.startswith(f"holofoil: {tmp_path / 'file'}")
+    assert "Not a directory. Something else lies in the way" in answer.stderr
+
+
+def test_a_full_disk_that_names_no_file_is_told_with_the_command():
+    error = OSError(errno.ENOSPC, "No space left on device")
+    told = refusal(error, "prepare PHOTOS data")
+    assert told.startswith("prepare PHOTOS data: No space left on device. Make room on that disk")
+    assert refusal(OSError("odd"), "train") == "train: odd."

@@ -19,7 +19,7 @@ from training.audit.rules import Aim
 from training.config import Config
 from training.doctor.finding import Severity
 from training.folder import Orientation, Pictures, Skip, in_threads, parse_size, suiting_size, survey
-from training.trouble import NothingToJudge, Trouble
+from training.trouble import NothingToJudge, Trouble, refusal
 
 GPU = Path("/dev/nvidia0")  # TensorFlow would take seconds to tell
 
@@ -107,12 +107,14 @@ def words_for(severity: Severity, count: int) -> str:
 
 
 @contextmanager
-def or_no_audit() -> Generator[None]:
+def or_no_audit(place: object = "audit") -> Generator[None]:
     """Turn what stands in the way into a NoAudit: its exit code is no verdict on the pictures."""
     try:
         yield
-    except (Trouble, OSError) as trouble:
+    except Trouble as trouble:
         raise NoAudit(str(trouble)) from None
+    except OSError as error:
+        raise NoAudit(refusal(error, place)) from None
 
 
 @or_no_audit()

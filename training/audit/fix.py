@@ -55,7 +55,7 @@ def fix(audit: Audit, out: Path, crop: bool = False, near: bool = False) -> Chan
     kept = [look for look in audit.looks if look.name not in left_out]
     usual = usual_margins(audit.looks) if wide else Margins()
     cropped: dict[str, str] = {}
-    with staged(out) as staging:
+    with or_no_audit(out), staged(out) as staging:
         for look in kept:
             source, target = audit.folder / look.name, staging / look.name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,11 @@ def write_cropped(source: Path, target: Path, usual: Margins) -> str:
             image.load()
             box = kept_box(upright_rgb(image).card, usual)
             upright = ImageOps.exif_transpose(image)
-            profile = image.info.get("icc_profile")
-            upright.crop(box).save(target, image.format, quality=QUALITY, icc_profile=profile)
+            kind, profile = image.format, image.info.get("icc_profile")
     except BadCard as bad:
         raise NoAudit(f"{source} changed while it was cropped: {bad}") from None
+    # Not above, where a full disk would be taken for a damaged picture.
+    upright.crop(box).save(target, kind, quality=QUALITY, icc_profile=profile)
     return "from {}x{} to {}x{}".format(*upright.size, box[2] - box[0], box[3] - box[1])
 
 

@@ -27,7 +27,6 @@ DOTS = 500  # sizes in their plot, the commonest
 Picture = Callable[[str], str]  # from a file's name to an <img>, or to words in its place
 
 
-@or_no_audit()
 def write_page(audit: Audit, place: Path) -> None:
     """Write the audit as one HTML file. Raises NoAudit if it cannot be written there."""
     pictured = pictures_of(audit)
@@ -45,7 +44,8 @@ def write_page(audit: Audit, place: Path) -> None:
         findings="".join(section(exhibit, pictured) for exhibit in audit.exhibits),
         silent=silent(audit),
     )
-    place.write_text(page, encoding="utf-8")
+    with or_no_audit(place):
+        place.write_text(page, encoding="utf-8")
 
 
 def text(words: str) -> str:
