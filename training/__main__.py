@@ -184,7 +184,8 @@ def export(run: Folder, store: Folder, data: Path | None = None) -> None:
     from training.export import export
 
     version = export(run, store, data)
-    print(f"Published version {version}. Serve it: HOLOFOIL_MODELS={store} holofoil-gateway")
+    place = shlex.quote(str(store))
+    print(f"Published version {version}. Serve it: HOLOFOIL_MODELS={place} holofoil-gateway")
 
 
 def evaluate(

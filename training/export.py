@@ -19,7 +19,7 @@ from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE
 from training import dataset
 from training.calibration import Calibration, calibrate
 from training.config import Config
-from training.dataset import Dataset
+from training.dataset import BadDataset, Dataset
 from training.models import Networks
 from training.run import BadRun, Run
 from training.served import Served
@@ -54,7 +54,7 @@ def export(folder: Path, store: Path, data: Path | None = None) -> int:
 
     The probability is calibrated on the run's held-out cards, read from `data` or from where they were at
     training. Raises BadRun if the run has no checkpoint or its cards are gone or others, BadDataset if they
-    are damaged, BadStore if the store did not take the models.
+    are damaged or none is held out, BadStore if the store did not take the models.
     """
     run = Run.open(folder)
     networks = Networks.build(run.config)
@@ -89,6 +89,11 @@ def cards_of(run: Run, data: Path | None) -> Dataset:
         raise BadRun(f"The run's dataset is no longer at {place}. Say where it is: --data FOLDER")
     cards = dataset.load(place, labels="folders" if run.config.classes else "none")
     run.refuse_other_data(cards)
+    if not len(cards.holdout):
+        raise BadDataset(
+            f"{place} holds out no card, and the probability is calibrated on those. Prepare the same "
+            "pictures anew and say where they are: --data FOLDER"
+        )
     return cards
 
 

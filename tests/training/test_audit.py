@@ -16,7 +16,7 @@ from training import dataset
 from training.audit.audit import Audit, NoAudit, audit
 from training.audit.copies import near_copies
 from training.audit.exhibit import printable
-from training.audit.fix import fix, write_cropped
+from training.audit.fix import Changes, fix, write_cropped
 from training.audit.margins import Margins, margins
 from training.audit.page import write_page
 from training.audit.pictures import Look, look_at
@@ -202,6 +202,10 @@ class TestFix:
         changes = json.loads((tmp_path / "fixed" / "changes.json").read_text())
         assert not changes["left_out"].keys() & (seeded["A4"] | seeded["A14"])
         assert changes["cropped"] == {}
+
+    def test_the_next_command_can_be_pasted(self, tmp_path):
+        told = str(Changes(tmp_path / "my cards", 20, {}, {}))
+        assert told.endswith(f"holofoil prepare '{tmp_path}/my cards' DATA")
 
     def test_labels_of_folders_still_work(self, tmp_path):
         for kind, first in (("elves", 0), ("goblins", 50)):

@@ -12,6 +12,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving import contract
 from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, SCORE
 from training import dataset
+from training.__main__ import export as export_command
+from training.dataset import MANIFEST, BadDataset
 from training.export import BadStore, export, export_networks, fake_labels, next_version, publish
 from training.models import Networks, to_pixels, to_unit
 from training.prepare import prepare
@@ -197,14 +199,25 @@ def test_a_run_without_a_checkpoint_says_so(tiny_run, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_dataset_that_was_moved_can_be_named(tiny_run, tmp_path):
+def test_a_dataset_that_was_moved_can_be_named_and_what_comes_next_pasted(tiny_run, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(tiny_run.run, run)
     source = {**json.loads((run / "data.json").read_text()), "folder": str(tmp_path / "gone")}
     (run / "data.json").write_text(json.dumps(source))
     with pytest.raises(BadRun, match="--data"):
         export(run, tmp_path / "store")
-    assert export(run, tmp_path / "store", tiny_run.data) > 0
+    export_command(run, tmp_path / "my store", tiny_run.data)
+    assert f"HOLOFOIL_MODELS='{tmp_path}/my store' holofoil-gateway" in capsys.readouterr().out
+
+
+def test_export_without_held_out_cards_is_refused(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.data, tmp_path / "data")
+    manifest = json.loads((tmp_path / "data" / MANIFEST).read_text())
+    manifest["cards"] = [card | {"holdout": False} for card in manifest["cards"]]
+    (tmp_path / "data" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BadDataset, match="holds out no card"):
+        export(tiny_run.run, tmp_path / "store", tmp_path / "data")
+    assert not (tmp_path / "store").exists()
 
 
 def test_export_is_not_calibrated_on_other_cards(tiny_run, tmp_path):

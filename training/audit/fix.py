@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Changes:
         return (
             f"{self.out}: {self.kept:,} pictures, {len(self.cropped):,} of them cropped; "
             f"{len(self.left_out):,} left out, listed in {self.out / CHANGES}. "
-            f"Next: holofoil prepare {self.out} DATA"
+            f"Next: holofoil prepare {shlex.quote(str(self.out))} DATA"
         )
 
 
