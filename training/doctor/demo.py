@@ -1,5 +1,6 @@
 """The posted recipe and its repairs, trained one after another: which of them matters?"""
 
+import math
 from pathlib import Path
 
 from training import dataset
@@ -37,7 +38,7 @@ def demo(
     are drawn to train on; `chosen` leaves recipes out. A trial that lies in OUT is not made again. Raises
     BadDemo.
     """
-    if minutes <= 0:
+    if not (minutes > 0 and math.isfinite(minutes)):
         raise BadDemo(f"--minutes is {minutes:g}; give each recipe some time, such as 3.")
     cards = drawn(out, count)
     judge = Judge(cards, JUDGED, out / "data")

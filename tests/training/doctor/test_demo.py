@@ -1,5 +1,6 @@
 """The demo: each recipe keeps the repairs before it, and what was trained once is not trained again."""
 
+import math
 import shutil
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -87,6 +88,8 @@ def test_the_end_is_the_last_tenth_of_the_steps():
     assert trial.images == 960
 
 
-def test_no_time_is_refused(tmp_path):
+@pytest.mark.parametrize("minutes", [0.0, -1.0, math.nan, math.inf])
+def test_no_time_and_no_end_is_refused(tmp_path, minutes):
     with pytest.raises(BadDemo, match="minutes"):
-        demo(tmp_path, 0)
+        demo(tmp_path, minutes)
+    assert list(tmp_path.iterdir()) == []
