@@ -78,10 +78,12 @@ def audit(
         crop: With --fix, cut wider margins down to the usual ones.
         near: With --fix, keep one of each near copy too.
     """
-    from training.audit.audit import audit
+    from training.audit.audit import NoAudit, audit
     from training.audit.fix import fix as fix_folder
     from training.audit.page import write_page
 
+    if fix is None and (crop or near):
+        raise NoAudit("--crop and --near change what --fix writes: say where to, as in --fix FIXED.")
     found = audit(folder, size, preset, orientation)
     if page is not None:
         write_page(found, page)

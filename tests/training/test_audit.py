@@ -243,6 +243,12 @@ class TestBadInput:
         assert (answer.returncode, answer.stdout) == (2, "")
         assert answer.stderr.startswith("holofoil: ")
 
+    @pytest.mark.parametrize("option", ["--crop", "--near"])
+    def test_what_changes_a_fix_is_refused_without_one(self, tmp_path, option):
+        answer = holofoil("audit", tmp_path, option)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert "as in --fix FIXED" in answer.stderr
+
     def test_a_place_that_cannot_be_written_is_no_verdict(self, tmp_path):
         result = audit(folders.sound(tmp_path / "cards", 2))
         (tmp_path / "file").touch()
