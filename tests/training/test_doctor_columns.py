@@ -67,6 +67,14 @@ def test_a_log_without_losses_is_refused_with_its_columns():
     assert "--columns 'd_loss=a,g_loss=b'" in str(caught.value)
 
 
+def test_the_example_takes_no_counter_for_a_loss():
+    rows = [{"Epoche": i, "D-Verlust": (-1.0) ** i, "G-Verlust": 2.0} for i in range(3)]
+    with pytest.raises(BadColumns, match=r"'d_loss=D-Verlust,g_loss=G-Verlust'"):
+        guess(survey(rows))
+    with pytest.raises(BadColumns, match="'d_loss=Wall time'"):
+        guess(survey([{"Wall time": 1.5}, {"Wall time": 2.5}]))
+
+
 def test_halves_of_a_loss_make_one_and_a_joint_accuracy_stands_for_both():
     row = {"d1": 0.2, "d2": 0.4, "g": 2.0, "acc": 90.0, "kimg": 1.5}
     read = guess(survey([row])).read(row)

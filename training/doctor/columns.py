@@ -1,7 +1,7 @@
 """Which column of a log is which signal, guessed by names and corrected by the user."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -130,16 +130,16 @@ def guess(survey: Survey, given: Mapping[str, str] | None = None) -> Columns:
     unused = [name for name in survey.columns if name not in of.values() and not name.endswith(TOTAL)]
     columns = Columns(found, frozenset(percent), tuple(unused), frozenset(given))
     if not columns.signals:
-        raise BadColumns(unrecognised(unused))
+        raise BadColumns(unrecognised(unused, survey))
     return columns
 
 
-def unrecognised(names: Iterable[str]) -> str:
+def unrecognised(names: Sequence[str], survey: Survey) -> str:
     """Say that no signal was found, and what to write."""
-    names = list(names)
     if not names:
         return "There are numbers of steps or epochs in it, but no loss and no accuracy."
-    example = ",".join(f"{role}={name}" for role, name in zip(("d_loss", "g_loss"), names, strict=False))
+    likely = [name for name in names if not survey.columns[name].counts] or names
+    example = ",".join(f"{role}={name}" for role, name in zip(("d_loss", "g_loss"), likely, strict=False))
     return (
         f"None of its columns is known as a loss or an accuracy: {listed(names)}. "
         f"Say which is which, as in --columns '{example}'."

@@ -61,6 +61,11 @@ class Column:
         self.whole &= value == int(value)
 
     @property
+    def counts(self) -> bool:
+        """Tell whether it only rises, as steps, epochs and times do."""
+        return self.high > self.low and not self.falls
+
+    @property
     def is_running_mean(self) -> bool:
         """Tell whether these are means since the start: they move less and less, and the steps are noise."""
         moves = self.high - self.low > 0.05 * abs(self.high)
