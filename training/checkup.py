@@ -126,7 +126,10 @@ def regional(waves: Floats) -> Floats:
 
 
 def thumbnails(cards: Cards) -> Floats:
-    """Return cards as rows (n, SIDE * SIDE * 3), each number the mean of a part of the card."""
+    """Return cards as rows (n, SIDE * SIDE * 3), each number the mean of a part of the card.
+
+    Of cards with fewer pixels along a side the rows are shorter.
+    """
     parts = [cards[start : start + ROWS] for start in range(0, len(cards), ROWS)]
     return np.concatenate([shrunk(part) for part in parts])
 
@@ -134,8 +137,8 @@ def thumbnails(cards: Cards) -> Floats:
 def shrunk(cards: Cards) -> Floats:
     """Return thumbnails of as many cards as memory has room for."""
     height, width = cards.shape[1:3]
-    down = np.linspace(0, height, SIDE, endpoint=False).astype(int)
-    right = np.linspace(0, width, SIDE, endpoint=False).astype(int)
+    down = np.linspace(0, height, min(SIDE, height), endpoint=False).astype(int)
+    right = np.linspace(0, width, min(SIDE, width), endpoint=False).astype(int)
     sums = np.add.reduceat(np.add.reduceat(cards.astype(np.uint32), down, axis=1), right, axis=2)
     areas = np.diff([*down, height])[:, None] * np.diff([*right, width])[None]
     return (sums / areas[..., None]).reshape(len(cards), -1).astype(np.float32)

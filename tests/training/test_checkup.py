@@ -70,3 +70,11 @@ def test_without_held_out_cards_nothing_is_said_of_copies(cards):
 def test_thumbnails_are_means_whatever_the_size():
     flat = np.full((3, 50, 33, 3), 7, np.uint8)
     assert np.array_equal(thumbnails(flat), np.full((3, 16 * 16 * 3), 7, np.float32))
+    tiny = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
+    assert np.array_equal(thumbnails(tiny), tiny.reshape(2, -1))
+
+
+def test_the_smallest_cards_can_be_looked_at():
+    cards = np.random.default_rng(0).integers(0, 256, (160, 8, 8, 3), np.uint8)
+    measured = Checkup(cards[:60], cards[60:100])(cards[100:])
+    assert all(np.isfinite(number) for number in measured.values())
