@@ -15,10 +15,14 @@ from training.trouble import Trouble, refusal
 if TYPE_CHECKING:
     from training.dataset import Dataset
 
-Folder = Annotated[Path, tyro.conf.Positional]
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+Out = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+Data = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Store = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 
 
-def sample_cards(out: Folder, count: int = 1000, seed: int = 0) -> None:
+def sample_cards(out: Out, count: int = 1000, seed: int = 0) -> None:
     """Draw trading cards to train on, so that a first run needs no pictures of your own.
 
     Args:
@@ -31,9 +35,7 @@ def sample_cards(out: Folder, count: int = 1000, seed: int = 0) -> None:
     sample_cards(out, count, seed)
 
 
-def prepare(
-    folder: Folder, out: Folder, size: str = "auto", orientation: Literal["one", "any"] = "one"
-) -> None:
+def prepare(folder: Folder, out: Out, size: str = "auto", orientation: Literal["one", "any"] = "one") -> None:
     """Turn a folder of pictures into a dataset.
 
     Args:
@@ -94,8 +96,8 @@ def audit(
 
 
 def train(
-    data: Folder,
-    run: Folder,
+    data: Data,
+    run: Run,
     preset: str | None = None,
     images: int | None = None,
     hours: float | None = None,
@@ -117,7 +119,7 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and an hour or two,
+        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and some 45 minutes,
             base for a GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with:
             dcgan-r1, r3, hinge-sn.
         images: Images to show before the run is over; the preset's own if not given.
@@ -127,7 +129,8 @@ def train(
             adaptive if not given.
         seed: The same seed, data and machine repeat the run; 0 if not given.
         labels: folders trains each first sub-folder of the pictures as a kind of card of its own.
-        origin: Run or model store of the same shape, whose weights to start from.
+        origin: Run or model store whose weights to start from: of the same shape, or a run on cards half as
+            large.
         freeze: How many of the discriminator's first convolutions stay as they are, with --from.
         projected: Weight of a second discriminator, on frozen image features; 0 trains without it; the
             preset's own if not given.
@@ -175,7 +178,7 @@ def train(
         )
 
 
-def export(run: Folder, store: Folder, data: Path | None = None) -> None:
+def export(run: Run, store: Store, data: Path | None = None) -> None:
     """Publish a run's networks as SavedModels.
 
     Args:
@@ -191,7 +194,7 @@ def export(run: Folder, store: Folder, data: Path | None = None) -> None:
 
 
 def evaluate(
-    run: Folder,
+    run: Run,
     data: Path | None = None,
     count: int = 500,
     seeds: int = 3,
@@ -215,7 +218,7 @@ def evaluate(
 
 
 def doctor(
-    target: Annotated[Path | None, tyro.conf.Positional] = None,
+    target: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TARGET]")] = None,
     fix: Path | None = None,
     columns: str = "",
     plot: Path | None = None,
@@ -256,7 +259,7 @@ def doctor(
     return consult.exit_code(findings)
 
 
-def report(run: Folder) -> None:
+def report(run: Run) -> None:
     """Write a run's report, RUN/report.html: one page with its curves, cards, findings and cost.
 
     The trainer writes it too, at each evaluation and when the run ends.

@@ -77,7 +77,7 @@ def nano(height: int, width: int) -> Config:
 
 
 def tiny(height: int, width: int) -> Config:
-    """Build the preset for a CPU and an hour or two: nano, wider, with a projected discriminator.
+    """Build the preset for a CPU and some 45 minutes: nano, wider, with a projected discriminator.
 
     That one looks at a quarter of the cards: the others are seen in the time that it saves.
     """

@@ -22,6 +22,10 @@ def test_help_lists_every_command_without_loading_tensorflow():
     assert "absl" not in answer.stderr
 
 
+def test_usage_names_folders_as_the_readme_does():
+    assert "holofoil train [-h] [TRAIN OPTIONS] DATA RUN" in holofoil("train", "--help").stdout
+
+
 ONEDNN = """
 import os, sys
 from training.__main__ import main
