@@ -166,7 +166,7 @@ def train(
     if dry_run and resume:
         raise BadConfig("--dry-run tells of a new run; leave out --resume, or --dry-run to go on.")
     if dry_run:
-        print(trainer.rehearse(data, **changes))
+        print(trainer.rehearse(data, run, **changes))
     elif not resume:
         trainer.start(data, run, judge_of=judge_of, **changes)
     elif changes.keys() <= {"images", "doctor", "without"}:

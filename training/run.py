@@ -98,8 +98,7 @@ class Run:
         """Make a run's folder, unless another host does. Raises BadRun if there is one already."""
         if not writes:
             return Run(folder, writes)
-        if (folder / "config.json").exists():
-            raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
+        refuse_taken(folder)
         run = Run(folder)
         run.make_folders()
         run.save_data(data)
@@ -274,6 +273,12 @@ class Run:
         if progress is None:
             raise BadRun(f"{self.folder} has no checkpoint yet. Train it for longer: --resume")
         return progress.step * self.config.batch
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise BadRun where a new run would overwrite one."""
+    if (folder / "config.json").exists():
+        raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from training.feed import Feed
 from training.loop import Judge, Loop
 from training.models import Networks
 from training.presets import AUTO, configure, suiting
-from training.run import SETBACKS, GoBack, Run, Source
+from training.run import SETBACKS, GoBack, Run, Source, refuse_taken
 from training.step import Step
 from training.transfer import Weights, weights_of
 from training.trouble import Trouble
@@ -68,6 +68,7 @@ def ready(config: Config, cards: Dataset, judge_of: JudgeOf | None, writes: bool
 
 def rehearse(
     data: Path,
+    folder: Path,
     preset: str = AUTO,
     *,
     labels: dataset.Labels = "none",
@@ -79,6 +80,7 @@ def rehearse(
 
     What start would refuse is refused here too.
     """
+    refuse_taken(folder)
     strategy = devices.strategy()
     cards, config = configured(data, preset, labels, hours, changes, strategy)
     beginning(origin, config)

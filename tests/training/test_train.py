@@ -156,17 +156,17 @@ def test_one_card_is_learnt_by_heart(tmp_path):
     assert np.abs(drawn.astype(int) - card).mean() < 25
 
 
-def test_a_rehearsal_says_what_a_run_takes_and_hours_become_images(data):
-    said = train.rehearse(data, "smoke", hours=0.01)
+def test_a_rehearsal_says_what_a_run_takes_and_hours_become_images(data, tmp_path):
+    said = train.rehearse(data, tmp_path / "run", "smoke", hours=0.01)
     (images,) = re.findall(r"([\d,]+) images,", said)
     (speed,) = re.findall(r"([\d.]+) images/s", said)
     seconds = int(images.replace(",", "")) / float(speed)
     assert seconds == pytest.approx(36, rel=0.1)  # images/s is rounded
 
 
-def test_hours_and_images_are_not_both_taken(data):
+def test_hours_and_images_are_not_both_taken(data, tmp_path):
     with pytest.raises(BadConfig, match="either"):
-        train.rehearse(data, "smoke", hours=1.0, images=800)
+        train.rehearse(data, tmp_path / "run", "smoke", hours=1.0, images=800)
 
 
 def test_a_run_leaves_metrics_samples_and_checkpoints(data, tmp_path):
@@ -259,8 +259,9 @@ def test_a_run_may_end_before_a_checkpoint_that_is_damaged(data, run):
 
 
 def test_a_run_is_not_overwritten_and_not_invented(data, run, tmp_path):
-    with pytest.raises(BadRun, match="--resume"):
-        train.start(data, run.folder, "smoke", images=8)
+    for begin in (train.start, train.rehearse):
+        with pytest.raises(BadRun, match="--resume"):
+            begin(data, run.folder, "smoke", images=8)
     with pytest.raises(BadRun, match="holds no run"):
         train.resume(data, tmp_path / "other")
 

@@ -161,11 +161,11 @@ def test_a_negative_number_of_convolutions_is_not_frozen(tiny_run, tmp_path):
 
 
 def test_a_rehearsal_refuses_what_a_start_would(tiny_run, tmp_path):
-    assert "to go" in train.rehearse(tiny_run.data, "smoke", origin=tiny_run.run, frozen=1)
+    assert "to go" in train.rehearse(tiny_run.data, tmp_path / "run", "smoke", origin=tiny_run.run, frozen=1)
     with pytest.raises(BadOrigin):
-        train.rehearse(tiny_run.data, "smoke", origin=tmp_path)
+        train.rehearse(tiny_run.data, tmp_path / "run", "smoke", origin=tmp_path)
     with pytest.raises(BadConfig, match="--from"):
-        train.rehearse(tiny_run.data, "smoke", frozen=1)
+        train.rehearse(tiny_run.data, tmp_path / "run", "smoke", frozen=1)
 
 
 def test_kinds_of_other_names_are_told(tmp_path, capsys):
