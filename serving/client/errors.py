@@ -1,6 +1,7 @@
 """What can go wrong with a request, each with what the gateway said of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -30,6 +31,10 @@ class Refused(HolofoilError):
         self.problem = problem
         self.retry_after = retry_after
         """Seconds after which the gateway wants to be asked again, where it said so."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have pickle and copy make it of its problem, not of its message."""
+        return type(self), (self.problem, self.retry_after), vars(self)
 
     @property
     def kind(self) -> str:

@@ -1,7 +1,9 @@
 """The Python client against a gateway on real sockets, and against servers that misbehave."""
 
 import asyncio
+import copy
 import inspect
+import pickle
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from serving.app import create_app
 from serving.backend import BadAnswer, DeadlineExceeded, NotReady
-from serving.bodies import CardQuery, GenerateBody, MorphBody, UnreadCard
+from serving.bodies import CardQuery, GenerateBody, MorphBody, Problem, UnreadCard
 from serving.cards import decode
 from serving.client import (
     AsyncHolofoil,
@@ -28,6 +30,7 @@ from serving.client import (
     Card,
     Failed,
     Holofoil,
+    HolofoilError,
     NotAllowed,
     RateLimited,
     Refused,
@@ -346,6 +349,21 @@ def test_a_problem_chooses_its_exception(status, name, expected):
         client.ready()
     assert (caught.value.kind, caught.value.status) == (name, status)
     assert isinstance(caught.value, Refused)
+
+
+PROBLEM = Problem(type="/problems/any", title="Any", status=400, detail="No.", instance="abc", errors=[])
+REFUSALS = [BadRequest, BadImage, NotAllowed, RateLimited, Busy, TooLate, Failed, Refused]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [kind("No.") for kind in (HolofoilError, Unreachable, UnexpectedAnswer)]
+    + [kind(PROBLEM, 2.5) for kind in REFUSALS],
+)
+def test_every_exception_passes_between_processes_with_all_it_says(error):
+    error.add_note("of the tenth card")
+    for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(other), str(other), vars(other)) == (type(error), "No.", vars(error))
 
 
 # --- retries
