@@ -1,7 +1,6 @@
 """The two clients: the same calls, carried by httpx, waiting or awaited."""
 
 import asyncio
-import contextlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +9,7 @@ from functools import wraps
 from importlib.metadata import version
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, get_origin
 
-from serving.client import calls
+from serving.client import calls, haste
 from serving.client.errors import Unreachable
 from serving.client.memory import Memory
 from serving.client.message import Call, Reply
@@ -104,9 +103,9 @@ def checked_key(key: str) -> str:
     return key
 
 
-def reply_of(answer: httpx.Response, body: bytes) -> Reply:
+def reply_of(answer: httpx.Response) -> Reply:
     """Take what matters of an answer."""
-    return Reply(answer.status_code, dict(answer.headers.items()), body)
+    return Reply(answer.status_code, dict(answer.headers.items()), answer.content)
 
 
 def described_as(calling: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -180,16 +179,12 @@ class Holofoil(Client):
 
     def send(self, attempt: Attempt) -> Reply | Unreachable:
         """Send one request and read its whole answer, or say why there is none."""
-        end = time.monotonic() + attempt.seconds
-        request = self.request(self.http, attempt)
         try:
-            with contextlib.closing(self.http.send(request, stream=True)) as answer:
-                body = bytearray()
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if time.monotonic() > end:  # httpx times each read, not all of them
-                        raise TimeoutError
-                return reply_of(answer, bytes(body))
+            with haste.within(attempt.seconds):
+                request = self.request(self.http, attempt)
+                request.extensions["trace"] = haste.hurry
+                answer = self.http.send(request)
+                return reply_of(answer)
         except (httpx.RequestError, TimeoutError) as error:
             return self.unreachable(error, attempt.seconds)
 
@@ -283,7 +278,7 @@ class AsyncHolofoil(Client):
             async with asyncio.timeout(attempt.seconds):
                 request = await asyncio.to_thread(self.request, self.http, attempt)
                 answer = await self.http.send(request)
-                return reply_of(answer, answer.content)
+                return reply_of(answer)
         except (httpx.RequestError, TimeoutError) as error:
             return self.unreachable(error, attempt.seconds)
 

@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+TICK = 0.05
+"""Seconds between the pieces of an answer."""
+
 
 @dataclass
 class Script:
@@ -26,6 +29,8 @@ class Asked:
     body: bytes
     at: float
     """When it was whole, by the monotonic clock."""
+    client: int
+    """The port from which it came."""
 
 
 def reply(
@@ -57,8 +62,12 @@ def problem(name: str, status: int, detail: str = "No.", **headers: str) -> byte
 
 
 @contextlib.contextmanager
-def scripted(answers: Sequence[bytes | None]) -> Iterator[Script]:
-    """Answer one request a connection, the last answer again and again; None never answers."""
+def scripted(answers: Sequence[bytes | Sequence[bytes] | None]) -> Iterator[Script]:
+    """Answer each request, the last answer again and again; None never answers.
+
+    Of an answer in pieces each comes TICK after the one before. A connection ends with its first answer that
+    does not say Connection: keep-alive.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     script = Script(f"http://127.0.0.1:{listener.getsockname()[1]}")
     over = threading.Event()
@@ -74,15 +83,22 @@ def scripted(answers: Sequence[bytes | None]) -> Iterator[Script]:
 
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            asked = read(connection)
-            if asked is None:
-                return
-            script.asked.append(asked)
-            content = answers[min(len(script.asked), len(answers)) - 1]
-            if content is None:
-                over.wait()
-            else:
-                connection.sendall(content)
+            while asked := read(connection):
+                script.asked.append(asked)
+                content = answers[min(len(script.asked), len(answers)) - 1]
+                if content is None:
+                    over.wait()
+                elif isinstance(content, bytes):
+                    connection.sendall(content)
+                else:
+                    drip(connection, content)
+                if not isinstance(content, bytes) or b"keep-alive" not in content:
+                    return
+
+    def drip(connection: socket.socket, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            connection.sendall(piece)
+            over.wait(TICK)
 
     threads = [threading.Thread(target=play)]
     threads[0].start()
@@ -107,4 +123,4 @@ def read(connection: socket.socket) -> Asked | None:
         name, _, value = text.partition(":")
         headers[name.lower()] = value.strip()
     body = file.read(int(headers.get("content-length", "0")))
-    return Asked(line, headers, body, time.monotonic())
+    return Asked(line, headers, body, time.monotonic(), connection.getpeername()[1])

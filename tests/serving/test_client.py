@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -476,6 +477,56 @@ async def test_a_gateway_that_never_answers_costs_the_timeout_and_no_more():
             with pytest.raises(Unreachable, match=r"within 0\.5"):
                 await client.ready()
         assert 1 <= time.monotonic() - began < 5
+
+
+LATE = [b""] * 7 + [reply(READY)[:-20]] + [b""] * 20
+DRIPPED = [bytes([byte]) for byte in reply(READY)]
+
+
+def waited(client: Holofoil) -> float:
+    """Ask what does not answer in 0.4 s; return the seconds that it took."""
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"within 0\.4"):
+        client.ready()
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("slow", [LATE, DRIPPED], ids=["late, then stalled", "dripped"])
+def test_a_slow_answer_costs_the_timeout_and_no_more(slow):
+    with scripted([slow]) as server, Holofoil(server.url, timeout=0.4) as client:
+        assert 0.4 <= waited(client) < 0.7
+
+
+def test_a_slow_proxy_costs_the_timeout_and_no_more(monkeypatch):
+    tunnel = [b""] * 7 + [b"HTTP/1.1 200 OK\r\n\r\n"] + [b""] * 20
+    with scripted([tunnel]) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        with Holofoil("https://gateway.test", timeout=0.4) as client:
+            assert 0.4 <= waited(client) < 0.7
+    assert proxy.asked[0].line == "CONNECT gateway.test:443 HTTP/1.1"
+
+
+def test_a_connection_that_is_used_again_is_timed_anew():
+    kept = reply(READY, Connection="keep-alive")
+    with scripted([kept, kept, LATE]) as server, Holofoil(server.url, timeout=0.4) as client:
+        client.ready()
+        time.sleep(0.3)
+        client.ready()
+        assert 0.4 <= waited(client) < 0.7
+        assert len({asked.client for asked in server.asked}) == 1
+
+
+def test_threads_that_share_a_client_each_have_the_whole_timeout():
+    with (
+        scripted([LATE]) as server,
+        Holofoil(server.url, timeout=0.4) as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        times = []
+        for _ in range(4):
+            times.append(threads.submit(waited, client))
+            time.sleep(0.1)
+        assert all(0.4 <= seconds.result() < 0.7 for seconds in times)
 
 
 def test_nobody_listening_is_told_with_the_address():
