@@ -26,11 +26,15 @@ T = TypeVar("T")
 CONCURRENCY = 4
 """Requests that an AsyncHolofoil has under way: enough to keep the gateway's batches full."""
 
+LONGEST_WAIT = 30
+"""Seconds that a gateway may be asked to wait for its models."""
+
 
 class Client:
     """What both clients are made of: where the gateway is, who asks, and for how long.
 
-    timeout: seconds for each request of at most 16 cards or uploads, retries included. The gateway is told.
+    timeout: seconds for each request of at most 16 cards or uploads, retries included, at most a day. The
+        gateway is told, which itself waits for 30 s at most.
     retries: how often a request is sent again after 429, 503, 504 or a broken connection.
     key: the API key, where the gateway wants one.
     """
@@ -68,7 +72,7 @@ class Client:
     def request(self, http: httpx.Client | httpx.AsyncClient, attempt: Attempt) -> httpx.Request:
         """Write an attempt as a request; here files are read. Raises OSError."""
         call = attempt.call
-        prefer = [*call.prefer, f"wait={max(1, int(attempt.seconds))}"]
+        prefer = [*call.prefer, f"wait={min(max(1, int(attempt.seconds)), LONGEST_WAIT)}"]
         return http.build_request(
             call.method,
             call.path,
@@ -234,6 +238,8 @@ class AsyncHolofoil(Client):
         concurrency: int = CONCURRENCY,
     ) -> None:
         super().__init__(url, key, timeout, retries)
+        if not concurrency >= 1:
+            raise ValueError(f"The concurrency is a number of 1 or more, not {concurrency}.")
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self.http = httpx.AsyncClient(base_url=url, headers=self.headers, limits=limits)
         self.free = asyncio.Semaphore(concurrency)

@@ -18,6 +18,9 @@ RETRIED = (429, 503, 504)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds, where the gateway names none: at most this, then twice as much each time."""
 
+LONGEST_TIMEOUT = 86_400
+"""Seconds: a day. Beyond some weeks the system's clocks do not count."""
+
 JITTER = 0.2
 """Clients that were sent away together come back spread over this share more."""
 
@@ -29,6 +32,14 @@ class Patience:
     timeout: float
     """Seconds in all, pauses included."""
     retries: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout <= LONGEST_TIMEOUT:
+            raise ValueError(
+                f"The timeout is seconds above 0, at most {LONGEST_TIMEOUT}, not {self.timeout}."
+            )
+        if not self.retries >= 0:
+            raise ValueError(f"The retries are a number of 0 or more, not {self.retries}.")
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,8 @@ def pause(outcome: Reply | Unreachable, failures: int, chance: float) -> float:
     named = retry_after(outcome) if isinstance(outcome, Reply) else None
     if named is not None:
         return named * (1 + JITTER * chance)
-    return chance * min(FIRST_PAUSE * 2**failures, LONGEST_PAUSE)
+    doubled = 2 ** min(failures, 10)  # whoever waits for models may fail more often than a float can double
+    return chance * min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
 
 def retry_after(reply: Reply) -> float | None:

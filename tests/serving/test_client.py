@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving import patience
 from serving.app import create_app
 from serving.backend import BadAnswer, DeadlineExceeded, NotReady
 from serving.bodies import CardQuery, GenerateBody, MorphBody, Problem, UnreadCard
@@ -546,6 +547,32 @@ def test_the_gateway_is_told_the_time_and_the_key_but_nobody_else():
     assert asked.headers["prefer"] in ("wait=11", "wait=12")
 
 
+def test_a_gateway_is_never_asked_to_wait_longer_than_it_would():
+    with scripted([reply(READY)]) as server, Holofoil(server.url, timeout=3600) as client:
+        client.ready()
+    assert server.asked[0].headers["prefer"] == f"wait={patience.LONGEST}"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e10])
+def test_a_timeout_that_is_no_time_is_refused(seconds):
+    with pytest.raises(ValueError, match="timeout is seconds above 0"):
+        Holofoil("http://127.0.0.1:9", timeout=seconds)
+    with pytest.raises(ValueError, match="timeout is seconds above 0"):
+        AsyncHolofoil("http://127.0.0.1:9", timeout=seconds)
+
+
+def test_a_day_is_a_timeout():
+    with scripted([reply(READY)]) as server, Holofoil(server.url, timeout=86_400) as client:
+        assert client.ready()
+
+
+def test_fewer_retries_than_none_and_less_than_one_request_at_a_time_are_refused():
+    with pytest.raises(ValueError, match="retries are a number of 0 or more, not -1"):
+        Holofoil("http://127.0.0.1:9", retries=-1)
+    with pytest.raises(ValueError, match="concurrency is a number of 1 or more, not 0"):
+        AsyncHolofoil("http://127.0.0.1:9", concurrency=0)
+
+
 @pytest.mark.parametrize("key", ["", "line\nbreak", "two words", "é"])
 def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key):
     with pytest.raises(ValueError, match="The key has characters") as caught:
@@ -619,6 +646,7 @@ def test_it_never_comes_back_early_or_late_or_once_too_often(outcomes, timeout, 
 def test_pauses_that_nobody_named_grow_to_eight_seconds():
     pauses, _, _ = tried([Unreachable("cut")] * 9, Patience(100, 7))
     assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    assert len(tried([Unreachable("cut")] * 1100, Patience(10_000, 1090))[0]) == 1090
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_ready_tells_the_models_or_why_there_are_none(ran, url):
 def test_nobody_there_may_be_tried_later_and_a_wrong_command_line_may_not(ran, url):
     assert "http://127.0.0.1:9 " in complaint(ran("ready", "--url", "http://127.0.0.1:9"), 3)
     assert "URL" in complaint(ran("ready", "--url", "localhost:8000"), 2)
+    assert "timeout" in complaint(ran("ready", "--timeout", "inf", url=url), 2)
     assert ran("generate", "-n", "many", url=url).returncode == 2
     assert ran("paint", url=url).returncode == 2
     assert "n: Input should be" in complaint(ran("generate", "-n", 0, url=url), 1)
