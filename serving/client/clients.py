@@ -90,7 +90,9 @@ def unless(call: Call[T], kept: Reply | None) -> Call[T]:
 
 
 def checked_url(url: str) -> str:
-    """Return the URL; raises ValueError for what is none, such as localhost:8000."""
+    """Return the URL; raises ValueError for what is none, such as localhost:8000, or may hold a password."""
+    if "@" in url:
+        raise ValueError("The gateway's address has no user or password before an @: name the key with key=.")
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

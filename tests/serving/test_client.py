@@ -586,6 +586,16 @@ def test_an_address_that_is_none_is_told_at_once(address):
         Holofoil(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://user:s3cret@host", "http://s3cret@host", "http://user:s3cret/@host", "http://:s3cret@[::"],
+)
+def test_an_address_with_a_password_is_refused_and_not_repeated(address):
+    with pytest.raises(ValueError, match="name the key with key=") as caught:
+        Holofoil(address)
+    assert "s3cret" not in str(caught.value)
+
+
 # --- the decision alone, by a clock of its own
 
 
