@@ -217,7 +217,8 @@ def write(data: bytes, path: Path, force: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb" if force else "xb") as file:
         file.write(data)
-    sys.stdout.write(f"{path}\n")
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")  # a name need not be text
+    sys.stdout.flush()
 
 
 # --- score
@@ -236,6 +237,7 @@ def score(options: argparse.Namespace) -> None:
     with gateway(options) as client:
         from serving.bodies import UnreadCard
         from serving.client import calls
+        from serving.client.upload import readable
 
         pictures = [sys.stdin.buffer.read() if name == PIPE else name for name in options.files]
         asking = calls.score_lenient if options.lenient else calls.score
@@ -246,7 +248,7 @@ def score(options: argparse.Namespace) -> None:
         with Progress("judged", len(pictures)) as progress:
             found = (card for call in asked for card in client.fetch(call))
             for name, card in zip(options.files, found, strict=True):
-                named = card.model_copy(update={"filename": name})
+                named = card.model_copy(update={"filename": readable(name)})
                 unread += isinstance(card, UnreadCard)
                 progress.add(1)
                 sys.stdout.write(f"{named.model_dump_json() if options.json else in_columns(named)}\n")

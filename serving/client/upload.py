@@ -1,5 +1,6 @@
 """A picture to judge, wherever it lies: a file, bytes, a Pillow image or an array."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -69,7 +70,12 @@ def upload(picture: Picture, index: int) -> Upload:
             return Upload(f"{index}.png", picture, picture.nbytes)
         case _:
             path = Path(picture)  # raises TypeError for what is no path
-            return Upload(path.name, path, path.stat().st_size)
+            return Upload(readable(path.name), path, path.stat().st_size)
+
+
+def readable(name: str) -> str:
+    """Replace what is no UTF-8 in a file's name, which JSON cannot carry."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def batches(uploads: Sequence[Upload]) -> Iterator[tuple[int, Sequence[Upload]]]:

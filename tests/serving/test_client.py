@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -245,6 +246,12 @@ def test_leniently_the_others_are_judged(client):
     assert isinstance(bad, UnreadCard)
     assert bad.error.errors[0].pointer == "/files/17"
     assert found[17].model_copy(update={"index": 0, "filename": "0.png"}) == client.score(CARD)[0]
+
+
+def test_a_file_whose_name_is_no_utf_8_is_judged(client, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    path.write_bytes(pictures.file(CARD))
+    assert client.score(path)[0].filename == "caf\ufffd.png"
 
 
 def test_what_is_no_picture_is_told_before_anything_is_sent(client, tmp_path):

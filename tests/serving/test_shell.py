@@ -149,6 +149,14 @@ def test_a_bad_or_missing_file_is_one_line_with_its_name(ran, url, tmp_path):
     assert "none.png" in complaint(ran("score", tmp_path / "none.png", url=url), 1)
 
 
+def test_a_file_whose_name_is_no_utf_8_is_drawn_and_judged(ran, url, tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    assert ran("generate", "-o", os.fsdecode(path), url=url).stdout == path + b"\n"
+    assert "caf\ufffd.png" in ran("score", os.fsdecode(path), url=url).stdout.decode()
+    judged = ran("score", "--json", os.fsdecode(path), url=url)
+    assert json.loads(judged.stdout)["filename"].endswith("caf\ufffd.png")
+
+
 def test_leniently_the_others_are_judged(ran, url, tmp_path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(pictures.file(pictures.plain(70, 50)))
