@@ -6,7 +6,8 @@ import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
+from operator import index
+from typing import Any, Literal, SupportsIndex, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -24,7 +25,6 @@ from serving.contract import MAX_ROWS
 from serving.noise import SEEDS
 
 M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
 
 NoiseRows = NDArray[Any] | Sequence[Sequence[float]] | Sequence[float]
 """(n, noise_size) numbers, or (noise_size,) for one card."""
@@ -39,8 +39,8 @@ MORE_THAN_ANY = 2**31
 
 
 def generate(
-    n: int | None = None,
-    seed: int | None = None,
+    n: SupportsIndex | None = None,
+    seed: SupportsIndex | None = None,
     label: str | None = None,
     truncation: float | None = None,
     *,
@@ -56,8 +56,8 @@ def generate(
     """
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
-        Call(partial(drawn, MAX_ROWS * index), "POST", "/generate", json={**which, **how})
-        for index, which in enumerate(portions(n, seed, truncation, noise))
+        Call(partial(drawn, MAX_ROWS * number), "POST", "/generate", json={**which, **how})
+        for number, which in enumerate(portions(n, seed, truncation, noise))
     ]
 
 
@@ -81,7 +81,7 @@ def drawn(start: int, reply: Reply) -> list[Card]:
 
 
 def card(
-    seed: int,
+    seed: SupportsIndex,
     label: str | None = None,
     truncation: float | None = None,
     *,
@@ -92,6 +92,7 @@ def card(
 
     Raises HolofoilError.
     """
+    seed = index(seed)
     query = given(seed=seed, label=label, truncation=truncation, format=format, quality=quality)
     name = file_name("card", seed, format)
     return Call(partial(fetched, name, seed), "GET", "/generate", query=query, accept=f"image/{format}")
@@ -105,8 +106,8 @@ def fetched(name: str, seed: int, reply: Reply) -> Card:
 
 
 def sheet(
-    n: int | None = None,
-    seed: int | None = None,
+    n: SupportsIndex | None = None,
+    seed: SupportsIndex | None = None,
     label: str | None = None,
     truncation: float | None = None,
     *,
@@ -127,7 +128,7 @@ def sheet(
 
 
 def morph(
-    seeds: Sequence[int],
+    seeds: Iterable[SupportsIndex],
     label: str | None = None,
     truncation: float | None = None,
     *,
@@ -141,12 +142,13 @@ def morph(
     frames: from one card to the next. milliseconds: for each frame. loop: go back to the first, for ever.
     Raises HolofoilError.
     """
+    numbers = [index(seed) for seed in seeds]
     body = given(label=label, truncation=truncation, frames=frames, milliseconds=milliseconds, loop=loop)
     return Call(
-        partial(image_file, morph_name(seeds, format)),
+        partial(image_file, morph_name(numbers, format)),
         "POST",
         "/morph",
-        json={"seeds": list(seeds), **body},
+        json={"seeds": numbers, **body},
         accept=f"image/{format}",
     )
 
@@ -165,8 +167,8 @@ def image_file(name: str, reply: Reply) -> ImageFile:
 
 
 def portions(
-    n: int | None,
-    seed: int | None,
+    n: SupportsIndex | None,
+    seed: SupportsIndex | None,
     truncation: float | None,
     noise: NoiseRows | None,
     most: int = MAX_ROWS,
@@ -178,8 +180,8 @@ def portions(
         # The shortest decimals that are still these float32.
         rows = [[float(str(value)) for value in row] for row in np.atleast_2d(np.asarray(noise, np.float32))]
         return [{"noise": rows[start : start + most]} for start in range(0, len(rows), most)]
-    first = secrets.randbelow(SEEDS) if seed is None else seed
-    asked = 1 if n is None else n
+    first = secrets.randbelow(SEEDS) if seed is None else index(seed)
+    asked = 1 if n is None else index(n)
     starts = range(0, asked, most) if asked > most else [0]
     return [
         {"n": min(asked - start, most), "seed": (first + start) % SEEDS if start else first}
@@ -187,9 +189,13 @@ def portions(
     ]
 
 
-def given(**fields: T | None) -> dict[str, T]:
-    """Leave out what was not given, for the gateway to choose."""
-    return {name: value for name, value in fields.items() if value is not None}
+def given(**fields: object) -> dict[str, Any]:
+    """Leave out what was not given, for the gateway to choose; numbers of numpy become Python's."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]:

@@ -104,6 +104,20 @@ def test_every_field_of_a_request_can_be_given():
     assert set(calls.card(3, "elves", 0.5, format="jpeg", quality=5).query) == set(CardQuery.model_fields)
 
 
+def test_numbers_may_be_those_of_numpy_and_not_words(client):
+    drawn = client.generate(
+        np.int64(2), np.uint32(3), "elves", np.float32(0.5), format="webp", quality=np.int8(5)
+    )
+    assert drawn == client.generate(2, 3, "elves", 0.5, format="webp", quality=5)
+    assert client.generate(np.int64(17), np.uint32(3), "elves")[16].seed == 19
+    assert client.card(np.int64(3), "elves", np.float32(0.5)) == client.card(3, "elves", 0.5)
+    moving = client.morph(np.array([7, 42]), "elves", frames=np.int64(2), loop=np.False_)
+    assert moving == client.morph([7, 42], "elves", frames=2, loop=False)
+    for ask in (client.card, lambda seed: client.generate(seed=seed), lambda seed: client.morph([seed, 1])):
+        with pytest.raises(TypeError, match="'str' object cannot be interpreted as an integer"):
+            ask("7")
+
+
 def test_a_card_is_saved_under_its_name_or_another_and_not_over_a_file(client, tmp_path):
     (card,) = client.generate(seed=9)
     assert card.save(tmp_path) == tmp_path / "card-9.png"
