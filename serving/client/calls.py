@@ -52,21 +52,28 @@ def generate(
 
     Without a seed one is drawn here, so that every request can be repeated. Truncation, above 0 to 2,
     scales the noise. Quality, 1 to 100, is for jpeg and webp. Noise, (n, noise_size), is there in place of
-    n, seed and truncation. Raises HolofoilError; ValueError where it is there beside them.
+    n, seed and truncation. Raises HolofoilError; ValueError where it is there beside them, or has no rows.
     """
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
-        Call(partial(drawn, MAX_ROWS * number), "POST", "/generate", json={**which, **how})
+        Call(partial(drawn, MAX_ROWS * number, count_of(which)), "POST", "/generate", json={**which, **how})
         for number, which in enumerate(portions(n, seed, truncation, noise))
     ]
 
 
-def drawn(start: int, reply: Reply) -> list[Card]:
-    """Read the answer of POST /generate about the cards from start on."""
+def count_of(which: dict[str, Any]) -> int:
+    """Count the cards that a request is to draw."""
+    return len(which["noise"]) if "noise" in which else which["n"]
+
+
+def drawn(start: int, count: int, reply: Reply) -> list[Card]:
+    """Read the answer of POST /generate about so many cards from start on."""
     drawing = read(Drawing, reply)
+    if len(drawing.data) != count:
+        raise UnexpectedAnswer(f"{count} cards were asked for and {len(drawing.data)} drawn.")
     return [
         Card(
-            bytes=base64.b64decode(card.b64_json),
+            bytes=picture_in(card.b64_json),
             name=file_name(
                 "card",
                 start + card.index if card.seed is None else card.seed,
@@ -78,6 +85,14 @@ def drawn(start: int, reply: Reply) -> list[Card]:
         )
         for card in drawing.data
     ]
+
+
+def picture_in(text: str) -> bytes:
+    """Return what base64 holds; raises UnexpectedAnswer for what is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise UnexpectedAnswer("The address answered cards that are not base64.") from None
 
 
 def card(
@@ -179,6 +194,8 @@ def portions(
             raise ValueError("Noise says how many cards from what: leave out n, seed and truncation.")
         # The shortest decimals that are still these float32.
         rows = [[float(str(value)) for value in row] for row in np.atleast_2d(np.asarray(noise, np.float32))]
+        if not rows:
+            raise ValueError("Noise of no rows draws no card.")
         return [{"noise": rows[start : start + most]} for start in range(0, len(rows), most)]
     first = secrets.randbelow(SEEDS) if seed is None else index(seed)
     asked = 1 if n is None else index(n)
@@ -202,7 +219,8 @@ def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]
     """Judge one picture or any number of them, in their order; if one cannot be read, none is judged.
 
     A picture is a path, the bytes of an image file, a Pillow image or a uint8 array (height, width, 3).
-    Raises BadImage naming each that cannot be read, other HolofoilErrors, OSError for a missing file.
+    Raises BadImage naming each that cannot be read, other HolofoilErrors, OSError for a missing file,
+    TypeError for what is no picture, ValueError for none at all.
     """
     return [
         Call(partial(judged, start, batch), "POST", "/score", uploads=batch)
@@ -222,7 +240,7 @@ def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard
 def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard | UnreadCard]]]:
     """Judge what can be read of any number of pictures, in their order; any other has an `error` instead.
 
-    Raises HolofoilError, OSError for a missing file.
+    Raises HolofoilError, OSError for a missing file, TypeError for what is no picture, ValueError for none.
     """
     return [
         Call(partial(looked_at, start, batch), "POST", "/score", uploads=batch, prefer=["handling=lenient"])

@@ -18,7 +18,8 @@ MEBIBYTE = 1024 * 1024
 MAX_BYTES = 31 * MEBIBYTE
 """Of one request's files: below the 32 MiB that a gateway takes unless it was told otherwise."""
 
-Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
+Bytes = bytes | bytearray | memoryview
+Picture = str | PathLike[str] | Bytes | Image.Image | NDArray[np.uint8]
 """A path, the bytes of an image file, a Pillow image, or uint8 (height, width, 3)."""
 
 
@@ -34,8 +35,8 @@ class Upload:
     def read(self) -> bytes:
         """Return the bytes of an image file; raises OSError for a file that cannot be read."""
         match self.picture:
-            case bytes():
-                return self.picture
+            case bytes() | bytearray() | memoryview():
+                return bytes(self.picture)
             case Image.Image():
                 return cards.encode(cards.upright_rgb(self.picture).card)
             case np.ndarray():
@@ -45,20 +46,24 @@ class Upload:
 
 
 def uploads_of(pictures: Picture | Iterable[Picture]) -> list[Upload]:
-    """Name one picture or several; raises OSError for a file that is not there, TypeError for what is none.
+    """Name one picture or several.
 
     Of an array, (height, width, 3) is one card, (n, height, width, 3) are n.
+    Raises OSError for a file that is not there, TypeError for what is no picture, ValueError for none at all.
     """
-    alone = isinstance(pictures, str | bytes | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3
-    several = cast("Iterable[Picture]", [pictures] if alone else pictures)
-    return [upload(picture, index) for index, picture in enumerate(several)]
+    alone = isinstance(pictures, str | PathLike | Bytes | Image.Image) or getattr(pictures, "ndim", 4) == 3
+    several = cast("Iterable[Picture]", [pictures] if alone or hasattr(pictures, "read") else pictures)
+    uploads = [upload(picture, index) for index, picture in enumerate(several)]
+    if not uploads:
+        raise ValueError("There is no picture to judge.")
+    return uploads
 
 
 def upload(picture: Picture, index: int) -> Upload:
     """Name one picture: a file by its own name, anything else by its place."""
     match picture:
-        case bytes():
-            return Upload(f"{index}", picture, len(picture))
+        case bytes() | bytearray() | memoryview():
+            return Upload(f"{index}", picture, memoryview(picture).nbytes)
         case Image.Image():
             return Upload(f"{index}.png", picture, 3 * picture.width * picture.height)
         case np.ndarray():
@@ -68,6 +73,8 @@ def upload(picture: Picture, index: int) -> Upload:
                     "scale its values to 0 to 255 and convert it."
                 )
             return Upload(f"{index}.png", picture, picture.nbytes)
+        case _ if hasattr(picture, "read"):  # its lines would be taken for pictures
+            raise TypeError("An open file is no picture: give its path, or what its read() returns.")
         case _:
             path = Path(picture)  # raises TypeError for what is no path
             return Upload(readable(path.name), path, path.stat().st_size)
@@ -79,10 +86,7 @@ def readable(name: str) -> str:
 
 
 def batches(uploads: Sequence[Upload]) -> Iterator[tuple[int, Sequence[Upload]]]:
-    """Cut uploads into what one request may carry each, with the place of its first.
-
-    Nothing at all is one empty batch, about which the gateway has its own word.
-    """
+    """Cut uploads into what one request may carry each, with the place of its first."""
     start = size = 0
     for index, each in enumerate(uploads):
         if index > start and (index - start == MAX_ROWS or size + each.size > MAX_BYTES):

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import io
 import os
 import pickle
 import subprocess
@@ -223,12 +224,14 @@ def test_pictures_from_anywhere_are_judged_alike_and_in_order(client, tmp_path):
     path.write_bytes(pictures.file(CARD))
     array = np.asarray(CARD)
     light = np.full_like(array, 250)
-    judged = client.score([path, str(path), path.read_bytes(), CARD, array, light])
+    content = path.read_bytes()
+    judged = client.score([path, str(path), content, CARD, array, light])
     assert [card.index for card in judged] == list(range(6))
     assert [card.filename for card in judged] == ["dark.png", "dark.png", "2", "3.png", "4.png", "5.png"]
     assert len({card.logit for card in judged[:5]}) == 1
     assert judged[5].logit > judged[0].logit
-    assert client.score(path)[0].logit == client.score(array)[0].logit == judged[0].logit
+    for alone in (path, array, bytearray(content), memoryview(content)):
+        assert client.score(alone)[0].logit == judged[0].logit
     assert [card.logit for card in client.score(np.stack([array, light]))] == [
         judged[4].logit,
         judged[5].logit,
@@ -275,6 +278,19 @@ def test_what_is_no_picture_is_told_before_anything_is_sent(client, tmp_path):
         client.score([None])
     with pytest.raises(TypeError, match="scale its values"):
         client.score(np.zeros((70, 50, 3), np.float32))
+    for files in (io.BytesIO(pictures.file(CARD)), [io.BytesIO(pictures.file(CARD))]):
+        with pytest.raises(TypeError, match=r"give its path, or what its read\(\) returns"):
+            client.score(files)
+
+
+def test_nothing_to_judge_or_draw_is_told_before_anything_is_sent():
+    with Holofoil("http://127.0.0.1:9") as client:
+        for judge in (client.score, client.score_lenient):
+            with pytest.raises(ValueError, match="no picture to judge"):
+                judge([])
+        for draw_from in (client.generate, client.sheet):
+            with pytest.raises(ValueError, match="no rows"):
+                draw_from(noise=np.empty((0, 12)))
 
 
 @given(st.lists(st.integers(0, MAX_BYTES * 2), max_size=60))
@@ -466,6 +482,27 @@ async def test_html_is_no_answer():
         async with AsyncHolofoil(server.url) as client:
             with pytest.raises(UnexpectedAnswer, match="text/html"):
                 await client.ready()
+
+
+DRAWN = {"index": 0, "seed": 5, "label": None, "media_type": "image/png", "width": 50, "height": 70}
+
+
+def drawing(text: str) -> bytes:
+    """Answer with one card that is this base64."""
+    model = {"name": "generator", "version": "7"}
+    return reply({"id": "gen_1", "created": 1, "model": model, "data": [{**DRAWN, "b64_json": text}]})
+
+
+def test_cards_that_are_too_few_or_no_base64_are_no_answer():
+    with (
+        scripted([drawing("bm8="), drawing("bm8="), drawing("bm8")]) as server,
+        Holofoil(server.url) as client,
+    ):
+        assert client.generate(1)[0].bytes == b"no"
+        with pytest.raises(UnexpectedAnswer, match="2 cards were asked for and 1 drawn"):
+            client.generate(2)
+        with pytest.raises(UnexpectedAnswer, match="base64"):
+            client.generate(1)
 
 
 def test_a_proxy_that_refuses_in_html_is_understood_by_its_status():
