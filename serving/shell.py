@@ -5,10 +5,10 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from serving import keys
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and 
     from serving.bodies import UnreadCard
     from serving.cards import Format
     from serving.client import Holofoil, JudgedCard
+    from serving.client.calls import MovingFormat
     from serving.client.message import Call
+
+T = TypeVar("T")
 
 REFUSED, USAGE, LATER = 1, 2, 3
 CODES = "exit codes: 0 done; 1 refused, or a file is in the way; 2 wrong command line; 3 may work later"
@@ -26,8 +29,8 @@ VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
 """What the environment tells the commands; none of it is a setting of the gateway."""
 
 PIPE = "-"
-MOVING = ("webp", "gif")
 FORMATS: "dict[str, Format]" = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+MOVING: "dict[str, MovingFormat]" = {".webp": "webp", ".gif": "gif", ".apng": "apng", ".png": "apng"}
 
 
 class Trouble(Exception):
@@ -183,7 +186,7 @@ def generate(options: argparse.Namespace) -> None:
 
         if options.out == PIPE and options.n != 1:
             raise Trouble(USAGE, "Only one card fits into a pipe; give -o a folder.")
-        named: Format | None = FORMATS.get(Path(options.out).suffix.lower()) if options.n == 1 else None
+        named = format_of(options.out, FORMATS) if options.n == 1 else None
         format: Format = options.format or named or "png"
         seed: int = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         folder = None if named or options.out == PIPE else Path(options.out)
@@ -199,6 +202,16 @@ def generate(options: argparse.Namespace) -> None:
             for path, card in zip(paths, drawn, strict=True):
                 write(card.bytes, path, options.force)
                 progress.add(1)
+
+
+def format_of(out: str, formats: "Mapping[str, T]") -> "T | None":
+    """Return the format that a file's name asks for, None for a folder or a pipe."""
+    path = Path(out)
+    if not path.suffix or path.is_dir() or out.endswith(os.sep):
+        return None
+    if path.suffix.lower() not in formats:
+        raise Trouble(USAGE, f"{out}: a file ends with one of {', '.join(formats)}, a folder with {os.sep}.")
+    return formats[path.suffix.lower()]
 
 
 def refuse_to_overwrite(paths: Sequence[Path]) -> None:
@@ -276,7 +289,7 @@ def morph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end with the last card, do not go on for ever")
     parser.add_argument("--label", metavar="KIND", help="the kind of all frames, one that `ready` lists")
     parser.add_argument("--truncation", type=float, help="above 0, to 2: below 1 more typical; 1")
-    parser.add_argument("--format", choices=MOVING, help="webp, or by the name of OUT")
+    parser.add_argument("--format", choices=sorted(set(MOVING.values())), help="webp, or by the name of OUT")
     output_options(parser, "file, or folder for morph-FIRST-LAST.webp, or - for stdout; .")
     gateway_options(parser)
 
@@ -286,9 +299,8 @@ def morph(options: argparse.Namespace) -> None:
     with gateway(options) as client:
         from serving.client.calls import morph_name
 
-        ending = Path(options.out).suffix.lower().removeprefix(".")
-        named = ending if ending in MOVING else None
-        format = options.format or named or "webp"
+        named = format_of(options.out, MOVING)
+        format: MovingFormat = options.format or named or "webp"
         path = Path(options.out)
         if not named and options.out != PIPE:
             path /= morph_name(options.seeds, format)

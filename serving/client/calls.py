@@ -32,7 +32,7 @@ NoiseRows = NDArray[Any] | Sequence[Sequence[float]] | Sequence[float]
 FILE = re.compile(r"/files/(\d{1,2})")
 """How a fault points to an upload."""
 
-MovingFormat = Literal["webp", "gif"]
+MovingFormat = Literal["webp", "gif", "apng"]
 
 MORE_THAN_ANY = 2**31
 """Cards in one request, where it must not be split."""
@@ -170,7 +170,7 @@ def morph(
 
 def morph_name(seeds: Sequence[int], format: str) -> str:
     """Name a moving picture by its first and last seed, as the gateway does."""
-    return f"morph-{'-'.join(str(seed) for seed in [*seeds[:1], *seeds[-1:]])}.{format}"
+    return file_name("morph", "-".join(str(seed) for seed in [*seeds[:1], *seeds[-1:]]), format)
 
 
 def image_file(name: str, reply: Reply) -> ImageFile:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from serving.bodies import ScoredCard
 
-EXTENSIONS = {"jpeg": "jpg"}
+EXTENSIONS = {"jpeg": "jpg", "apng": "png"}
 """Where a format's files end otherwise than in its name."""
 
 File = bytes  # in the class below, bytes is the picture's own
@@ -61,6 +61,6 @@ class JudgedCard(ScoredCard):
     """Of the discriminator that judged it; logits compare within one version only."""
 
 
-def file_name(what: str, mark: int, format: str) -> str:
+def file_name(what: str, mark: int | str, format: str) -> str:
     """Name a file by a seed, as the gateway does: card-42.png."""
     return f"{what}-{mark}.{EXTENSIONS.get(format, format)}"

@@ -157,6 +157,8 @@ def test_cards_turn_into_each_other(client):
     assert moving.image.n_frames == 4
     round_trip = client.morph([7, 42, 3], "elves", frames=2, format="gif")
     assert (round_trip.name, round_trip.image.format) == ("morph-7-3.gif", "GIF")
+    lossless = client.morph([7, 42], "elves", frames=2, format="apng")
+    assert (lossless.name, lossless.image.format, lossless.image.n_frames) == ("morph-7-42.png", "PNG", 4)
     with pytest.raises(BadRequest, match="seeds"):
         client.morph([7])
 

@@ -101,6 +101,15 @@ def test_one_card_goes_to_a_file_whose_name_tells_the_format(ran, url, tmp_path)
             assert card.format == format
 
 
+def test_a_file_that_cannot_be_drawn_is_a_wrong_command_line(ran, url, tmp_path):
+    assert "one of .webp, .gif, .apng" in complaint(ran("morph", 7, 42, "-o", tmp_path / "m.mp4", url=url), 2)
+    assert "one of .png, .jpg" in complaint(ran("generate", "-o", tmp_path / "c.bmp", url=url), 2)
+    assert os.listdir(tmp_path) == []
+    assert ran("generate", "--seed", 1, "-o", f"{tmp_path}/v1.2/", url=url).returncode == 0
+    assert ran("generate", "--seed", 2, "-o", tmp_path / "v1.2", url=url).returncode == 0
+    assert sorted(os.listdir(tmp_path / "v1.2")) == ["card-1.png", "card-2.png"]
+
+
 def test_a_card_fits_into_a_pipe_and_can_be_judged_from_it(ran, url):
     drawn = ran("generate", "--seed", 1, "--label", "orcs", "--format", "webp", "-o", "-", url=url)
     assert Image.open(io.BytesIO(drawn.stdout)).format == "WEBP"
@@ -114,9 +123,12 @@ def test_cards_turn_into_each_other_in_a_file(ran, url, tmp_path):
     done = ran("morph", 7, 42, "--frames", 2, "--once", "-o", tmp_path, url=url)
     assert done.stdout.decode() == f"{tmp_path / 'morph-7-42.webp'}\n"
     assert "--force" in complaint(ran("morph", 7, 42, "-o", tmp_path, url=url), 1)
-    assert ran("morph", 7, 42, "-o", tmp_path / "a.gif", url=url).returncode == 0
-    with Image.open(tmp_path / "a.gif") as moving:
-        assert moving.format == "GIF"
+    for name, format in (("a.gif", "GIF"), ("b.apng", "PNG"), ("c.png", "PNG"), ("d.WEBP", "WEBP")):
+        assert ran("morph", 7, 42, "-o", tmp_path / name, url=url).returncode == 0
+        with Image.open(tmp_path / name) as moving:
+            assert (moving.format, getattr(moving, "n_frames", 1) > 1) == (format, True)
+    assert ran("morph", 7, 42, "--format", "apng", "-o", tmp_path, url=url).returncode == 0
+    assert (tmp_path / "morph-7-42.png").is_file()
     assert "seeds" in complaint(
         ran(
             "morph",
