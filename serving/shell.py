@@ -110,12 +110,13 @@ def gateway(options: argparse.Namespace) -> "Generator[Holofoil]":
     """Open a client; what goes wrong with it becomes Trouble."""
     try:
         from serving.client import Busy, Holofoil, HolofoilError, RateLimited, TooLate, Unreachable
-    except ImportError as error:
+
+        url = options.url or os.environ.get("HOLOFOIL_URL") or HERE
+        client = Holofoil(url, key(options), timeout=options.timeout)
+    except (ImportError, ValueError) as error:  # of httpx, or of what a proxy in the environment needs
         raise Trouble(USAGE, str(error)) from None
     try:
-        with Holofoil(
-            options.url or os.environ.get("HOLOFOIL_URL") or HERE, key(options), timeout=options.timeout
-        ) as client:
+        with client:
             yield client
     except ValueError as error:
         raise Trouble(USAGE, str(error)) from None

@@ -105,7 +105,7 @@ def card(
 ) -> Call[Card]:
     """Fetch the card of a seed; one that was fetched before is only sent again if the models are others now.
 
-    Raises HolofoilError.
+    Raises HolofoilError; ValueError for a label that is too long for an address.
     """
     seed = index(seed)
     query = given(seed=seed, label=label, truncation=truncation, format=format, quality=quality)

@@ -1,9 +1,11 @@
 """The two clients: the same calls, carried by httpx, waiting or awaited."""
 
 import asyncio
+import contextlib
 import inspect
+import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from functools import wraps
 from importlib.metadata import version
@@ -52,7 +54,7 @@ class Client:
 
     def steps(self, call: Call[Any]) -> Steps:
         """Say what to do for one call, step by step; an answer that is still right need not be sent again."""
-        address = str(httpx.URL(call.path, params=call.query))
+        address = address_of(call)
         kept = self.memory.recall(address) if call.method == "GET" else None
         reply = yield from persist(unless(call, kept), self.patience)
         if kept is not None and reply.status == 304:
@@ -82,6 +84,26 @@ class Client:
             headers={"Accept": call.accept, "Prefer": ", ".join(prefer), **call.headers},
             timeout=attempt.seconds,
         )
+
+
+def address_of(call: Call[Any]) -> str:
+    """Return a call's path and query; raises ValueError for more than an address can hold."""
+    try:
+        return str(httpx.URL(call.path, params=call.query))
+    except httpx.InvalidURL as error:
+        raise ValueError(f"This cannot be asked by an address, as a single card is: {error}.") from None
+
+
+@contextlib.contextmanager
+def environment() -> Generator[None]:
+    """Say in words which proxies and certificates of the environment httpx cannot use: raises ValueError."""
+    try:
+        yield
+    except httpx.InvalidURL:  # whose words may be a part of a password
+        raise ValueError("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY holds what is no address.") from None
+    except OSError as error:
+        file = os.environ.get("SSL_CERT_FILE", "httpx's certificates")
+        raise ValueError(f"SSL_CERT_FILE: {file} cannot be read as certificates: {error.strerror}.") from None
 
 
 def unless(call: Call[T], kept: Reply | None) -> Call[T]:
@@ -160,7 +182,8 @@ class Holofoil(Client):
 
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 30.0, retries: int = 4) -> None:
         super().__init__(url, key, timeout, retries)
-        self.http = httpx.Client(base_url=url, headers=self.headers)
+        with environment():
+            self.http = httpx.Client(base_url=url, headers=self.headers)
 
     def __enter__(self) -> Self:
         return self
@@ -243,7 +266,8 @@ class AsyncHolofoil(Client):
         if not concurrency >= 1:
             raise ValueError(f"The concurrency is a number of 1 or more, not {concurrency}.")
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self.http = httpx.AsyncClient(base_url=url, headers=self.headers, limits=limits)
+        with environment():
+            self.http = httpx.AsyncClient(base_url=url, headers=self.headers, limits=limits)
         self.free = asyncio.Semaphore(concurrency)
 
     async def __aenter__(self) -> Self:

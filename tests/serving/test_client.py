@@ -218,6 +218,11 @@ async def test_a_card_that_was_fetched_is_drawn_again_only_by_other_models():
             assert backend.drawn == drawn + 3
 
 
+def test_a_label_that_no_address_can_hold_is_told(client):
+    with pytest.raises(ValueError, match="cannot be asked by an address"):
+        client.card(7, "x" * 70_000)
+
+
 # --- judging
 
 
@@ -644,6 +649,14 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key):
 def test_an_address_that_is_none_is_told_at_once(address):
     with pytest.raises(ValueError, match="address"):
         Holofoil(address)
+
+
+def test_proxies_that_are_none_are_told_without_their_passwords(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://user:s3cret/@host")
+    for kind in (Holofoil, AsyncHolofoil):
+        with pytest.raises(ValueError, match="holds what is no address") as caught:
+            kind("http://127.0.0.1:9")
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,20 @@ def test_nobody_there_may_be_tried_later_and_a_wrong_command_line_may_not(ran, u
     assert "n: Input should be" in complaint(ran("generate", "-n", 0, url=url), 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "socksio"),
+        ("HTTP_PROXY", "http://[::1", "NO_PROXY holds what is no address"),
+        ("NO_PROXY", "[::1", "NO_PROXY holds what is no address"),
+        ("SSL_CERT_FILE", "/nope", "/nope cannot be read as certificates: No such file or directory"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_named(ran, monkeypatch, name, value, words):
+    monkeypatch.setenv(name, value)
+    assert words in complaint(ran("ready"), 2)
+
+
 def test_the_key_comes_from_the_environment_or_a_file_and_is_never_shown(ran, tmp_path):
     file = tmp_path / "key"
     file.write_text("from-file\n")
