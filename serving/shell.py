@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import secrets
 import sys
@@ -64,6 +65,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command, options: argparse.Namespace) -> int:
     """Run a command and return its exit code; whatever goes wrong is one line on stderr."""
+    replace_closed()
+    if not sys.stdout:
+        return fail(REFUSED, "stdout is closed; >/dev/null has it say nothing.")
     try:
         command.run(options)
         sys.stdout.flush()
@@ -76,6 +80,12 @@ def run(command: Command, options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return fail(130, "interrupted")
     return 0
+
+
+def replace_closed() -> None:
+    """Put nothing in the place of a stream that the shell has closed (2>&-), which Python leaves out."""
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
 
 
 def fail(code: int, reason: str) -> int:

@@ -215,6 +215,16 @@ def test_an_environment_that_cannot_be_used_is_named(ran, monkeypatch, name, val
     assert words in complaint(ran("ready"), 2)
 
 
+def test_closed_streams_cost_no_more_than_what_they_would_have_shown(url):
+    def code(line: str) -> Done:
+        command = f"{sys.executable} -m serving {line}"
+        return subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
+
+    assert "stdout is closed" in complaint(code(f"ready --url {url} >&-"), 1)
+    assert "empty" in complaint(code(f"score - --url {url} <&-"), 1)
+    assert code("ready --url http://127.0.0.1:9 2>&-").returncode == 3
+
+
 def test_the_key_comes_from_the_environment_or_a_file_and_is_never_shown(ran, tmp_path):
     file = tmp_path / "key"
     file.write_text("from-file\n")
