@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -75,7 +76,7 @@ def load(folder: Path, labels: Labels = "none") -> Dataset:
         names = [row["file"] for row in rows]
     except FileNotFoundError:
         raise BadDataset(
-            f"{folder} is no prepared dataset. Make one: holofoil prepare FOLDER {folder}"
+            f"{folder} is no prepared dataset. Make one: holofoil prepare FOLDER {shlex.quote(str(folder))}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise BadDataset(f"{folder} is damaged ({error}). Delete it and prepare the folder anew.") from None

@@ -4,6 +4,7 @@ import fcntl
 import io
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -110,7 +111,8 @@ class Run:
         """Open a run's folder. Raises BadRun if there is none."""
         if not (folder / "config.json").exists():
             raise BadRun(
-                f"{folder} holds no run: config.json is missing. Start one: holofoil train DATA {folder}"
+                f"{folder} holds no run: config.json is missing. Start one: "
+                f"holofoil train DATA {shlex.quote(str(folder))}"
             )
         return Run(folder, writes)
 
@@ -261,7 +263,8 @@ class Run:
             if now != then:
                 raise BadRun(
                     f"{self.folder / 'config.json'} says {name} is {now}; its checkpoint was trained with "
-                    f"{then}. Put that back, or start a new run: holofoil train DATA RUN --from {self.folder}"
+                    f"{then}. Put that back, or start a new run: "
+                    f"holofoil train DATA RUN --from {shlex.quote(str(self.folder))}"
                 )
 
     def restore(self, networks: Networks, which: Which = "newest") -> int:
