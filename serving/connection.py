@@ -74,6 +74,11 @@ class Connection(HttpToolsProtocol):
     doorstep: Doorstep | None
     onlooker: Onlooker
 
+    @property
+    def address(self) -> str:
+        """The client's, or empty where the system knows none."""
+        return self.client[0] if self.client else ""
+
     # --- The head of a request ---------------------------------------------------------------------
 
     def connection_made(self, transport: Transport) -> None:
@@ -136,11 +141,10 @@ class Connection(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
-        names = [name for name, _ in self.headers]
+        hosts = [value for name, value in self.headers if name == b"host"]
         # RFC 9112, 3.2: a proxy could take another one for the host than we.
-        if names.count(b"host") != 1 and (b"host" in names or self.parser.get_http_version() == "1.1"):
-            return NO_HOST
-        if not all(HOST.fullmatch(value.strip()) for name, value in self.headers if name == b"host"):
+        lacks_one = not hosts and self.parser.get_http_version() == "1.1"
+        if lacks_one or len(hosts) > 1 or not all(HOST.fullmatch(host.strip()) for host in hosts):
             return NO_HOST
         # httptools takes no body for the request's own that announces another protocol behind it.
         if self.parser.should_upgrade() and has_body(Headers(raw=self.headers)):
@@ -169,9 +173,8 @@ class Connection(HttpToolsProtocol):
             return None
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return None
-        client = self.client[0] if self.client else ""
         try:
-            return self.doorstep.refused(self.parser.get_method(), self.url, headers, client)
+            return self.doorstep.refused(self.parser.get_method(), self.url, headers, self.address)
         except Exception:  # the parser would take it for the client's fault
             logger.exception("The doorstep failed")
             return None
@@ -245,11 +248,8 @@ class Connection(HttpToolsProtocol):
         self.onlooker.cut(refusal.kind.name)
         name = request_id(Headers(raw=self.headers or []))
         with bound_contextvars(request_id=name):
-            client = self.client[0] if self.client else ""
-            logger.info(
-                "refused",
-                extra={"problem": refusal.kind.name, "status": refusal.kind.status, "client": client},
-            )
+            told = {"problem": refusal.kind.name, "status": refusal.kind.status, "client": self.address}
+            logger.info("refused", extra=told)
         response = answer(refusal, name)
         response.headers["Connection"] = "close"
         self.write(response, name)

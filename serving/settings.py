@@ -18,6 +18,8 @@ HERE = "here"
 STARTER_MODELS = Path(__file__).parent / "models"
 ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://[a-z0-9.\[\]:-]+")  # as browsers write it
 
+GRPC = re.compile(r"(?!https?:)(unix:|.*:\d+$)")
+
 
 def to_rate(given: object) -> object:
     """Read 600/minute; a rate must have room for the largest request but a morph's."""
@@ -146,8 +148,7 @@ class Settings(BaseSettings):
     @classmethod
     def grpc_address(cls, target: str | None) -> str | None:
         """Catch the commonest slips: the URL of TF Serving's REST port, and no port, where gRPC takes 443."""
-        url = target and target.startswith(("http:", "https:"))
-        if url or (target and not re.search(r":\d+$|^unix:", target)):
+        if target and not GRPC.match(target):
             raise ValueError("give host:port of gRPC, such as tfserving:8500, and no URL")
         return target
 

@@ -159,7 +159,7 @@ class Config:
             raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
         if self.frozen < 0:
             raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
-        if not self.checkpoint_minutes >= 0:
+        if self.checkpoint_minutes < 0:
             raise BadConfig(f"checkpoint_minutes is {self.checkpoint_minutes}; it is a time, 0 or more.")
         for name in COUNTS:
             if (value := getattr(self, name)) is not None and value < 1:

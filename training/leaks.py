@@ -6,8 +6,6 @@ from numpy.typing import NDArray
 Cards = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-LEAKED = 2.0
-"""What is this many times as frequent, or as varied, in fakes as in real cards has leaked."""
 GREY = 127.5
 """What translation and cutout leave behind, in levels."""
 NEAR = 20.0

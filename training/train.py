@@ -54,7 +54,8 @@ def start(
     writes = devices.is_chief(strategy)
     judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
     run = Run.create(folder, config, Source.of(data, cards), writes)
-    train(config, run, cards, strategy, judge, weights)
+    with run.held():
+        train(config, run, cards, strategy, judge, weights)
     return run
 
 
@@ -142,9 +143,10 @@ def resume(
     config = run.config
     cards = dataset.load(data, "folders" if config.classes else "none")
     run.refuse_other_data(cards)
-    run.save_data(Source.of(data, cards))  # which may have been moved
-    config = replace(config, **attended, images=config.images if images is None else images)
-    train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
+    with run.held():
+        run.save_data(Source.of(data, cards))  # which may have been moved
+        config = replace(config, **attended, images=config.images if images is None else images)
+        train(config, run, cards, strategy, ready(config, cards, judge_of, run.writes))
     return run
 
 
@@ -162,19 +164,6 @@ def train(
     rate: with the old one the same steps would break it again. Every host counts the setbacks alike; the run
     remembers them.
     """
-    with run.held():
-        persevere(config, run, cards, strategy, judge, weights)
-
-
-def persevere(
-    config: Config,
-    run: Run,
-    cards: Dataset,
-    strategy: tf.distribute.Strategy,
-    judge: Judge | None,
-    weights: Weights | None,
-) -> None:
-    """Train until the end, going back and on at each trouble. Raises GaveUp after SETBACKS of them."""
     setbacks = run.setbacks
     while True:
         with strategy.scope():

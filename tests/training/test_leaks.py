@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from training.augment import augment, colour, cut_out, translate
-from training.leaks import LEAKED, beside, traces
+from training.doctor.pictures import LEAKED
+from training.leaks import beside, traces
 from training.models import to_pixels, to_unit
 from training.prepare import prepare
 

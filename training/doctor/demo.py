@@ -38,7 +38,7 @@ def demo(
     are drawn to train on; `chosen` leaves recipes out. A trial that lies in OUT is not made again. Raises
     BadDemo.
     """
-    if not (minutes > 0 and math.isfinite(minutes)):
+    if not 0 < minutes < math.inf:
         raise BadDemo(f"--minutes is {minutes:g}; give each recipe some time, such as 3.")
     cards = drawn(out, count)
     judge = Judge(cards, JUDGED, out / "data")

@@ -3,7 +3,6 @@
 from training.doctor.balance import numbers
 from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
-from training.leaks import LEAKED
 
 EDGE = 1.05
 """Real pixels beyond this are not in [-1, 1], the range of tanh."""
@@ -29,8 +28,8 @@ FIXED, REST = 0.1, 4.0
 """The same as SAME for the place where it is least, and how many times as much the whole card varies. Healthy
 runs have 0.2 and more, and 2.5 and less; in their first looks the whole card is as stiff."""
 
-LEAK_PROBABILITY = 0.6
-"""Of an augmentation: with less its traces are not looked for."""
+LEAKED, LEAK_PROBABILITY = 2.0, 0.6
+"""What is this many times as frequent in fakes as in real cards has leaked, with augmentation that likely."""
 GRID = 3.0
 """Power of the finest wave in fakes in terms of the real cards'; up to 1.5 is usual (Odena 2016)."""
 
