@@ -19,7 +19,7 @@ def learnt(calls: list[tuple[int, float]]) -> Pace:
 
 @given(st.lists(st.sampled_from(BATCH_SIZES), min_size=2, max_size=40), SECONDS, SECONDS)
 def test_regular_calls_are_predicted(sizes, a_call, a_row):
-    pace = learnt([(rows, a_call + a_row * rows) for rows in [1, 16, *sizes]])
+    pace = learnt([(rows, a_call + a_row * rows) for rows in [*sizes, 1, 64, 1, 64]])
     for rows in BATCH_SIZES:
         assert pace.seconds(rows) == pytest.approx(a_call + a_row * rows, rel=1e-3, abs=1e-3)
     assert pace.seconds(48, calls=3) == pytest.approx(3 * a_call + 48 * a_row, rel=1e-3, abs=1e-3)
@@ -36,6 +36,11 @@ def test_no_prediction_is_negative_or_falls_with_rows(calls):
 def test_calls_of_one_row_say_nothing_against_a_burst():
     pace = learnt([(1, 0.1)] * 5)
     assert pace.seconds(64, calls=4) == pytest.approx(0.4)
+
+
+def test_files_of_nearly_one_size_say_nothing_of_a_far_larger_one():
+    pace = learnt([(17_456, 0.001), (18_150, 0.030)])
+    assert pace.seconds(2_000_000) < 0.05
 
 
 def test_old_calls_fade():
