@@ -1,7 +1,9 @@
 """How the gateway's log looks, and its one line for each request."""
 
+import json
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -24,6 +26,8 @@ PROBES = ("/healthz", "/readyz", "/metrics")
 
 access = logging.getLogger("serving.access")
 
+encode = json.JSONEncoder(default=repr).encode
+
 
 def configure(level: Level, format: Format, stream: TextIO) -> None:
     """Have every logger of the process write to stream, in one form: one JSON object a line, or text to read.
@@ -31,29 +35,42 @@ def configure(level: Level, format: Format, stream: TextIO) -> None:
     Other packages are heard from warning upwards: at debug some of them write what clients sent.
     """
     text = format == "text" or (format == "auto" and stream.isatty())
+    rendering = as_text(stream) if text else as_json()
+    head = [
+        structlog.processors.TimeStamper("iso", utc=True, key="time"),
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.contextvars.merge_contextvars,
+        trace_id,
+    ]
     formatter = ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.processors.TimeStamper("iso", utc=True, key="time"),
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.ExtraAdder(),
-            uncoloured,
-            trace_id,
-        ],
-        processors=[ProcessorFormatter.remove_processors_meta, *(as_text(stream) if text else as_json())],
+        foreign_pre_chain=[*head, structlog.stdlib.ExtraAdder(), uncoloured],
+        processors=[ProcessorFormatter.remove_processors_meta, *rendering],
     )
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    everything = writing(stream, formatter)
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[everything], force=True)
+    logging.getLogger(PACKAGE).setLevel(threshold)
+    access.handlers[:] = [writing(stream, RequestFormatter(head, rendering))]
+    access.propagate = False
+    logging.captureWarnings(True)
+
+
+def writing(stream: TextIO, formatter: logging.Formatter) -> logging.Handler:
+    """Return a handler that writes to a stream."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
-    logging.getLogger(PACKAGE).setLevel(threshold)
-    logging.captureWarnings(True)
+    return handler
 
 
 def as_json() -> list[Processor]:
     """One JSON object a line. A traceback is text in it, without the values of variables."""
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=serialize)]
+
+
+def serialize(event: EventDict, **_: object) -> str:
+    """Write JSON as structlog would, which has json.dumps make a new encoder for every line."""
+    return encode(event)
 
 
 def as_text(stream: TextIO) -> list[Processor]:
@@ -110,10 +127,38 @@ class AccessLog:
         """Log nothing yet."""
 
     def ended(self, exchange: Exchange) -> None:
-        """Log the line, at debug for those who only ask whether the gateway lives."""
+        """Log the line, at debug for those who only ask whether the gateway lives.
+
+        Logger.log would look up which line of which file called it.
+        """
         level = logging.DEBUG if exchange.route in PROBES else logging.INFO
         if access.isEnabledFor(level):
-            access.log(level, "request", extra=fields(exchange))
+            told = (fields(exchange),)
+            access.handle(logging.LogRecord(access.name, level, __file__, 0, "request", told, None))
+
+
+class RequestFormatter(logging.Formatter):
+    """Writes the lines of requests as ProcessorFormatter writes all others, for a quarter of the time.
+
+    That one copies every record and looks through all attributes for those which are not logging's own.
+    """
+
+    def __init__(self, head: Sequence[Processor], rendering: Sequence[Processor]) -> None:
+        """Take what comes before a request's own fields, and what makes a line of them."""
+        super().__init__()
+        self.head = head
+        self.rendering = rendering
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        event: Any = {"event": record.msg}
+        level = record.levelname.lower()
+        for process in self.head:
+            event = process(access, level, event)
+        event |= record.args
+        for process in self.rendering:
+            event = process(access, level, event)
+        return event
 
 
 def fields(exchange: Exchange) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -135,6 +136,18 @@ def test_the_key_is_told_by_its_id_and_durations_in_milliseconds():
         )
     (line,) = lines(stream)
     assert (line["key"], line["ms"], line["queue_ms"], line["cards"]) == ("shop", 250, 100, 16)
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_a_request_is_told_in_the_form_of_all_other_lines(format):
+    exchange = Exchange("GET", "::1", "/models", 200, 0.25, timings=Timings({"queue": 0.1}, cards=16))
+    out = io.StringIO()
+    logs.configure("info", format, out)
+    logs.about_request("r-1")
+    AccessLog().ended(exchange)
+    logging.getLogger("serving.other").info("request", extra=logs.fields(exchange))
+    one, other = (re.sub(r"\S+Z|serving\.\w+", "…", line) for line in out.getvalue().splitlines())
+    assert one == other
 
 
 def test_other_packages_come_in_the_same_form_and_from_warning_upwards():
