@@ -25,7 +25,7 @@ HEADERS = {
         "Allow": "The methods of this address.",
         "Cache-Control": "Whether and how long this may be kept.",
         "Content-Disposition": "A name for the file.",
-        "ETag": "Names this card; send it back in If-None-Match.",
+        "ETag": "Names this card; send it back in If-None-Match, or in If-Match.",
         "Preference-Applied": "What Prefer asked for and got: wait in seconds, handling=lenient.",
         "RateLimit": "Cards left, and in how many seconds there are more, where there is a rate.",
         "RateLimit-Policy": "The rate: q cards in w seconds.",

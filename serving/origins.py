@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.problems import FORBIDDEN_ORIGIN, Refusal, answer
 
 METHODS = ("GET", "HEAD", "POST")
-ASK_WITH = ("Authorization", "If-None-Match", "Prefer", "X-API-Key", "X-Request-ID")
+ASK_WITH = ("Authorization", "If-Match", "If-None-Match", "Prefer", "X-API-Key", "X-Request-ID")
 """Headers that a page may send beside those that every page may."""
 
 READ = (

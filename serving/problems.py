@@ -113,6 +113,13 @@ REQUEST_TIMEOUT = Kind(
 BODY_TIMEOUT = Kind(
     "body-timeout", 408, "The body came too slowly", "Send a smaller body, or the same over a faster line."
 )
+PRECONDITION_FAILED = Kind(
+    "precondition-failed",
+    412,
+    "The card is another one",
+    "If-Match does not name the ETag that this card has now: other models may have been published. Ask "
+    "without it, and the answer has the card's ETag.",
+)
 TOO_LARGE = Kind(
     "too-large", 413, "The request is too large", "The detail names the limit. Send fewer or smaller files."
 )

@@ -1,6 +1,7 @@
 """GET /generate: one card under an address of its own, which browsers and caches may keep."""
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
 
 from serving import etag, noise, order
 from serving.bodies import CardQuery
@@ -9,6 +10,7 @@ from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
+from serving.problems import PRECONDITION_FAILED, Refusal
 from serving.query import read_query
 
 KEPT = "max-age=86400"
@@ -32,17 +34,22 @@ router = APIRouter()
             "headers": response_headers(*KNOWN, "X-Seed", "X-Label", "Content-Disposition"),
         },
         304: {"description": "If-None-Match names this card.", "headers": response_headers(*KNOWN)},
-        **refusals(400, 401, 403, 422, 429, 500, 502, 503, 504),
+        **refusals(400, 401, 403, 412, 422, 429, 500, 502, 503, 504),
     },
     openapi_extra={
-        "parameters": [*parameters(CardQuery), header("If-None-Match", "ETags of cards you have."), WAIT]
+        "parameters": [
+            *parameters(CardQuery),
+            header("If-Match", "The ETag of the card that you mean; another one is 412."),
+            header("If-None-Match", "ETags of cards you have."),
+            WAIT,
+        ]
     },
 )
 async def card(request: Request, visit: MayGenerate) -> Response:
     """Draw the card of a seed, as POST /generate does, for `<img>` and caches. The address alone decides.
 
-    A client that sends the card's ETag in If-None-Match costs no inference, nor does HEAD, which leaves out
-    the length.
+    A client that sends the card's ETag in If-None-Match costs no inference, nor one that means another card
+    by If-Match, nor does HEAD, which leaves out the length.
     """
     query = read_query(request, CardQuery)
     quality = quality_of(query.quality, query.format, "/quality")
@@ -61,6 +68,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         "Cache-Control": f"{reach}, {KEPT}",
         "X-Model-Version": info.version,
     }
+    refuse_another(request.headers, headers["ETag"])
     if etag.is_known(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     headers |= {"X-Seed": str(query.seed)} | card_headers(str(query.seed), kind, query.format)
@@ -74,4 +82,11 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)
     headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}
+    refuse_another(request.headers, headers["ETag"])  # where the models were replaced meanwhile
     return Response(file, 200, headers, media_type)
+
+
+def refuse_another(asked: Headers, tag: str) -> None:
+    """Raise Refusal where a client means another card than the one of this tag."""
+    if not etag.is_meant(asked, tag):
+        raise Refusal(PRECONDITION_FAILED, "This card has another ETag than If-Match says. Ask without it.")

@@ -63,6 +63,24 @@ def test_a_known_card_is_304_without_inference():
         assert backend.calls == 5
 
 
+def test_another_card_than_the_client_means_is_refused_without_inference():
+    backend = CountingBackend()
+    with live(backend) as url, client_of(url) as client:
+        tag = client.head("/generate?seed=7").headers["etag"]
+        for other in (f"W/{tag}", '"other"', tag.strip('"'), f'"other", W/{tag}', ""):
+            for known in ({}, {"If-None-Match": tag}, {"If-None-Match": "*"}):
+                refused = client.get("/generate?seed=7", headers={"If-Match": other, **known})
+                is_problem(refused, 412, "precondition-failed")
+        assert client.head("/generate?seed=7", headers={"If-Match": '"other"'}).status_code == 412
+        both = {"If-Match": tag, "If-None-Match": tag}
+        assert client.get("/generate?seed=7", headers=both).status_code == 304
+        assert backend.calls == 0
+        for same in (tag, "*", f'"other", {tag}', f"W/{tag} ,{tag}"):
+            assert client.get("/generate?seed=7", headers={"If-Match": same}).status_code == 200
+        listed = [("If-Match", '"other"'), ("If-Match", tag)]
+        assert client.get("/generate?seed=7", headers=listed).status_code == 200
+
+
 def test_a_head_tells_the_tag_without_inference():
     backend = CountingBackend()
     with live(backend) as url, client_of(url) as client:
@@ -86,6 +104,20 @@ def test_another_version_of_the_models_is_another_card():
         assert again.status_code == 200
         assert again.headers["etag"] != tag
         assert again.headers["x-model-version"] == "2"
+
+
+class ReplacedBackend(FakeBackend):
+    """Has other models by the time that it draws."""
+
+    async def generate(self, noise, labels=None, *, deadline=None):
+        self.model = dataclasses.replace(self.model, version="2")
+        return await super().generate(noise, labels, deadline=deadline)
+
+
+def test_models_that_are_replaced_while_they_draw_draw_another_card():
+    with live(ReplacedBackend()) as url, client_of(url) as client:
+        tag = client.head("/generate?seed=7").headers["etag"]
+        is_problem(client.get("/generate?seed=7", headers={"If-Match": tag}), 412, "precondition-failed")
 
 
 @pytest.fixture(scope="module")
