@@ -1,4 +1,4 @@
-"""The query of an address, read strictly: each parameter known, once, and in UTF-8."""
+"""The query of an address, read strictly: each parameter known, once, and in UTF-8, or none at all."""
 
 import re
 from collections import Counter
@@ -40,3 +40,10 @@ def read_query(request: Request, model: type[Query]) -> Query:
         return model.model_validate_strings(dict(pairs))
     except ValidationError as error:
         raise from_validation(error) from None
+
+
+def refuse_query(request: Request, advice: str) -> None:
+    """Raise Refusal for a query where the body says all: who names a seed there would get another card."""
+    if request.scope["query_string"]:
+        detail = f"Nothing is read behind the question mark of this address. {advice}"
+        raise invalid(Fault(pointer="", code="no_query", detail=detail))

@@ -20,6 +20,7 @@ from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusa
 from serving.order import Order
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
+from serving.query import refuse_query
 from serving.sheet import lay_out
 
 router = APIRouter()
@@ -61,6 +62,7 @@ router = APIRouter()
 )
 async def generate(request: Request, visit: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
+    refuse_query(request, 'Say it in a JSON body, such as {"seed": 7}, or ask with GET.')
     body = await read_json(request, GenerateBody)
     check(body)
     media_type, format = negotiate(request.headers, body)

@@ -12,6 +12,7 @@ from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
 from serving.problems import Fault, invalid
+from serving.query import refuse_query
 from serving.timings import stage
 
 MAX_FRAMES = 128
@@ -60,6 +61,7 @@ router = APIRouter()
 )
 async def morph(request: Request, visit: MayGenerate) -> Response:
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
+    refuse_query(request, 'Say it in a JSON body, such as {"seeds": [7, 42]}.')
     body = await read_json(request, MorphBody)
     media_type = accept.choose(request.headers, FILES)
     check(body)

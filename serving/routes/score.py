@@ -22,6 +22,7 @@ from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_head
 from serving.patience import deadline_of
 from serving.prefer import preferences
 from serving.problems import Fault, Kind, Refusal, problem_of
+from serving.query import refuse_query
 from serving.timings import stage
 from serving.uploads import Upload, read_file, read_files
 
@@ -86,6 +87,7 @@ async def score(request: Request, visit: MayScore) -> Response:
     If one of them cannot be read none is judged, and every bad one is named. With `Prefer: handling=lenient`
     the others are judged, and each bad one has its problem in place of scores.
     """
+    refuse_query(request, "Send pictures in the body, and handling=lenient in the header Prefer.")
     accept.choose(request.headers, [JSON])
     gateway = gateway_of(request)
     uploads = await read_uploads(request, gateway.settings.max_file)

@@ -92,7 +92,7 @@ def test_every_line_of_a_request_carries_its_id_and_nothing_that_was_sent():
         logs.configure("debug", "json", stream)
         backend.failure = Unavailable("The model server cannot be reached.")
         client.post(
-            "/score?token=SECRET-query",
+            "/score",
             files=[("files", ("SECRET-name.png", CARD))],
             headers={
                 "X-Request-ID": "r-1",
@@ -101,8 +101,9 @@ def test_every_line_of_a_request_carries_its_id_and_nothing_that_was_sent():
             },
         )
         client.post("/generate", json={"label": "SECRET-body"})
+        client.post("/generate?token=SECRET-query")
         client.get("/SECRET-path")
-        requests_in(stream, 3)
+        requests_in(stream, 4)
     told = lines(stream)
     assert {line["request_id"] for line in told if "cannot be reached" in line["event"]} >= {"r-1"}
     assert all("request_id" in line for line in told if line["logger"].startswith("serving"))

@@ -89,7 +89,8 @@ def test_nothing_that_was_sent_is_in_a_span():
     memory = Memory()
 
     def ask(client: httpx.Client) -> None:
-        client.post("/generate?key=SECRET", json={"label": "SECRET"}, headers={"Authorization": "SECRET"})
+        client.post("/generate?key=SECRET", headers={"Authorization": "SECRET"})
+        client.post("/generate", json={"label": "SECRET"}, headers={"Authorization": "SECRET"})
         client.post("/score", files=[("files", ("SECRET.png", b"SECRET"))])
 
     spans = traced(memory, ask)

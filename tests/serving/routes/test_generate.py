@@ -154,6 +154,17 @@ def test_a_field_that_breaks_a_rule_is_named(client, body, pointer):
     assert "script" not in answer.text
 
 
+@pytest.mark.parametrize("query", ["seed=7", "seed=7&n=2", "%", "colour=pink"])
+def test_what_stands_in_the_address_is_not_passed_over(client, query):
+    """Who asks for card 7 there would get another one."""
+    refused = client.post(f"/generate?{query}", json={"n": 1})
+    problem = is_problem(refused, 422, "validation")
+    assert [error["code"] for error in problem["errors"]] == ["no_query"]
+    assert "JSON body" in problem["detail"]
+    assert "pink" not in refused.text
+    assert client.post("/generate?").status_code == 200
+
+
 def test_every_broken_rule_is_named_up_to_sixteen(client):
     problem = client.post("/generate", json={"n": 0, "seed": -1}).json()
     assert [error["pointer"] for error in problem["errors"]] == ["/n", "/seed"]

@@ -165,6 +165,11 @@ def test_a_field_that_breaks_a_rule_is_named(client, body, pointer):
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 
+def test_what_stands_in_the_address_is_not_passed_over(client):
+    problem = is_problem(client.post("/morph?frames=40", json={"seeds": [1, 2]}), 422, "validation")
+    assert [error["code"] for error in problem["errors"]] == ["no_query"]
+
+
 def test_no_body_names_what_is_missing(client):
     assert is_problem(client.post("/morph"), 422, "validation")["errors"][0]["pointer"] == "/seeds"
 

@@ -115,6 +115,12 @@ def test_a_body_of_another_type_is_refused_with_the_right_ones(client, claimed):
     assert answer.headers["accept-post"] == "multipart/form-data, image/png, image/jpeg, image/webp"
 
 
+def test_what_stands_in_the_address_is_not_passed_over(client):
+    problem = is_problem(client.post("/score?handling=lenient", files=files(CARD)), 422, "validation")
+    assert [error["code"] for error in problem["errors"]] == ["no_query"]
+    assert "Prefer" in problem["detail"]
+
+
 def test_who_does_not_take_json_is_refused(client):
     answer = client.post("/score", files=files(CARD), headers={"Accept": "image/png"})
     assert "application/json" in is_problem(answer, 406, "not-acceptable")["detail"]
