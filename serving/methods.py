@@ -15,3 +15,8 @@ def allowed(request: Request) -> str:
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
     return ", ".join(found) or "GET, HEAD"  # of a mount's files
+
+
+def asks_of_all(request: Request) -> bool:
+    """Whether this is OPTIONS *, which asks if a server is there, and has no route (RFC 9110, 9.3.7)."""
+    return request.method == "OPTIONS" and request.scope["path"] == "*"

@@ -27,7 +27,7 @@ from serving.backend import (
 )
 from serving.bodies import Fault, Problem
 from serving.contract import MAX_ROWS
-from serving.methods import allowed
+from serving.methods import allowed, asks_of_all
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -338,6 +338,8 @@ def install(app: FastAPI) -> None:
                 if request.method == "OPTIONS":
                     return Response(status_code=204, headers=headers)
                 refusal = Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
+            case HTTPException() if asks_of_all(request):
+                return Response(status_code=204)
             case HTTPException():
                 refusal = from_http(error)
             case _:  # ClientDisconnect: nobody reads this

@@ -411,6 +411,16 @@ def test_an_address_without_a_path_is_the_page(program, target):
         assert read(connection).startswith(b"HTTP/1.1 200")
 
 
+def test_options_of_the_server_as_a_whole_are_answered_and_nothing_else_is_there(program):
+    for method, status in ((b"OPTIONS", b"204 No Content"), (b"GET", b"404 Not Found")):
+        with program.connect() as connection:
+            asked = request(b"Connection: close", b"X-Request-ID: all-7", target=b"*")
+            connection.sendall(asked.replace(b"GET", method))
+            received = read(connection)
+        assert received.startswith(b"HTTP/1.1 " + status)
+        assert b"\r\nx-request-id: all-7\r\n" in received.lower()
+
+
 def test_idle_connections_keep_nothing_of_what_they_brought():
     body = b'{"n": 1}'.ljust(60_000)
     head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
