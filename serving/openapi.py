@@ -7,10 +7,10 @@ from typing import Any, get_args
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from serving import cards, problems
+from serving import cards
 from serving.bodies import Fault, GenerateBody, MorphBody, Problem
 from serving.content import JSON
-from serving.problems import Kind, Refusal, problem_of
+from serving.problems import KINDS, MEDIA_TYPE, Kind, Refusal, problem_of
 
 FILE = {"type": "string", "format": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}
@@ -131,8 +131,7 @@ def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems a route may answer with, each with an example."""
-    kinds = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
-    return {status: refusal([kind for kind in kinds if kind.status == status]) for status in sorted(statuses)}
+    return {status: refusal([kind for kind in KINDS if kind.status == status]) for status in sorted(statuses)}
 
 
 def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:
@@ -147,5 +146,5 @@ def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:
         "description": f"{HTTPStatus(status).phrase}. "
         + " ".join(f"`{kind.name}`: {kind.title}." for kind in kinds),
         "headers": response_headers("Cache-Control", *PROBLEM_HEADERS.get(status, ())),
-        "content": {problems.MEDIA_TYPE: {"schema": schema, "examples": examples}},
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }

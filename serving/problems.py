@@ -210,6 +210,9 @@ DEADLINE_EXCEEDED = Kind(
     "deadline-exceeded", 504, "The models took too long", "Ask for fewer cards at once, or again later."
 )
 
+KINDS = tuple(each for each in [*globals().values()] if isinstance(each, Kind))
+"""All of the above, in their order."""
+
 BACKEND_KINDS: dict[type[BackendError], Kind] = {
     NotReady: NOT_READY,
     Draining: DRAINING,

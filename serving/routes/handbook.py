@@ -4,20 +4,20 @@ from html import escape
 
 from fastapi import APIRouter, Request, Response
 
-from serving import accept, problems
+from serving import accept
 from serving.bodies import Explanation
 from serving.content import JSON
 from serving.openapi import refusals, response_headers
-from serving.problems import Kind, Refusal
+from serving.problems import KINDS, NOT_FOUND, Refusal
 
-KINDS = {kind.name: kind for kind in vars(problems).values() if isinstance(kind, Kind)}
+BY_NAME = {kind.name: kind for kind in KINDS}
 
 NAME = {
     "name": "name",
     "in": "path",
     "required": True,
     "description": "The last part of the problem's type.",
-    "schema": {"type": "string", "enum": [*KINDS]},
+    "schema": {"type": "string", "enum": [*BY_NAME]},
 }
 
 PAGE = """<!doctype html>
@@ -54,9 +54,9 @@ router = APIRouter()
 )
 async def problem(request: Request) -> Response:
     """Explain a type of problem, in words for people and as JSON."""
-    kind = KINDS.get(request.path_params["name"])
+    kind = BY_NAME.get(request.path_params["name"])
     if kind is None:
-        raise Refusal(problems.NOT_FOUND, "There is no such problem. /openapi.json lists those there are.")
+        raise Refusal(NOT_FOUND, "There is no such problem. /openapi.json lists those there are.")
     media_type = accept.choose(request.headers, [JSON, "text/html"])
     explanation = Explanation(type=kind.type, title=kind.title, status=kind.status, cure=kind.cure)
     headers = {"Vary": "Accept"}

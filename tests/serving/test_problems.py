@@ -5,9 +5,7 @@ from starlette.exceptions import HTTPException
 
 from serving import problems
 from serving.backend import BackendError, Unavailable
-from serving.problems import Fault, Kind, Problem, Refusal, answer, from_backend, from_http
-
-KINDS = [kind for kind in vars(problems).values() if isinstance(kind, Kind)]
+from serving.problems import KINDS, Fault, Problem, Refusal, answer, from_backend, from_http
 
 
 def test_no_two_kinds_share_a_name():
