@@ -51,6 +51,8 @@ PROBLEM_HEADERS = {
     503: ("Retry-After",),
 }
 
+ANYWHERE = (400, 408, 413, 431, 500, 501, 503)
+"""What any request may meet, wherever it goes: for its head, its body, want of room, or a fault of ours."""
 
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -130,8 +132,9 @@ def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with, each with an example."""
-    return {status: refusal([kind for kind in KINDS if kind.status == status]) for status in sorted(statuses)}
+    """Describe the problems a route may answer with, beside those of ANYWHERE, each with an example."""
+    found = sorted({*ANYWHERE, *statuses})
+    return {status: refusal([kind for kind in KINDS if kind.status == status]) for status in found}
 
 
 def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ router = APIRouter()
             "headers": response_headers(*KNOWN, "X-Seed", "X-Label", "Content-Disposition"),
         },
         304: {"description": "If-None-Match names this card.", "headers": response_headers(*KNOWN)},
-        **refusals(400, 401, 403, 412, 422, 429, 500, 502, 503, 504),
+        **refusals(401, 403, 412, 422, 429, 502, 504),
     },
     openapi_extra={
         "parameters": [

@@ -48,7 +48,7 @@ router = APIRouter()
             "content": {"text/html": {"schema": {"type": "string"}}},
             "headers": response_headers("Cache-Control", "Vary"),
         },
-        **refusals(404, 406, 500),
+        **refusals(404, 406),
     },
     openapi_extra={"parameters": [NAME]},
 )

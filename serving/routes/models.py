@@ -18,7 +18,7 @@ router = APIRouter()
     summary="Describe the models",
     responses={
         200: {"headers": response_headers("Cache-Control", "Preference-Applied")},
-        **refusals(500, 502, 503, 504),
+        **refusals(502, 504),
     },
     openapi_extra={"parameters": [WAIT]},
 )

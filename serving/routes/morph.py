@@ -42,7 +42,7 @@ router = APIRouter()
                 *RATES,
             ),
         },
-        **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
+        **refusals(401, 403, 406, 415, 422, 429, 502, 504),
     },
     openapi_extra=json_body(
         MorphBody,

@@ -47,7 +47,7 @@ router = APIRouter()
     response_model=Judgement,
     responses={
         200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)},
-        **refusals(400, 401, 403, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504),
+        **refusals(401, 403, 406, 415, 422, 429, 502, 504),
     },
     openapi_extra={
         "parameters": [

@@ -22,7 +22,7 @@ router = APIRouter()
     "/healthz",
     operation_id="health",
     summary="Is the process alive?",
-    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500)},
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals()},
 )
 async def healthz() -> Health:
     """Answer as long as the event loop turns, whatever the models do."""
@@ -34,7 +34,7 @@ async def healthz() -> Health:
     "/readyz",
     operation_id="readiness",
     summary="Do the models answer?",
-    responses={200: {"headers": response_headers("Cache-Control")}, **refusals(500, 503)},
+    responses={200: {"headers": response_headers("Cache-Control")}, **refusals()},
 )
 async def readyz(request: Request) -> Readiness:
     """Describe the models, or answer 503 with the reason why there are none, or that the gateway will end."""

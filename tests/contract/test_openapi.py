@@ -77,6 +77,22 @@ def test_every_operation_and_every_answer_is_described():
                     assert example["value"]["status"] == int(status)
 
 
+def test_what_any_request_may_meet_is_described_for_every_operation(url):
+    large = requests.Request("GET", f"{url}/healthz", data=b"x").prepare()
+    large.headers["Content-Length"] = str(2**40)
+    heavy = requests.Request("GET", f"{url}/healthz", headers={"X": "a" * 40_000}).prepare()
+    coded = requests.Request("GET", f"{url}/healthz", headers={"Transfer-Encoding": "gzip"}).prepare()
+    met = set()
+    with requests.Session() as session:
+        session.trust_env = False
+        for asked in (large, heavy, coded):
+            answer = session.send(asked, timeout=10)
+            met.add(str(answer.status_code))
+    assert met == {"413", "431", "501"}
+    for path, method in OPERATIONS:
+        assert {"400", "408", "500", "503", *met} <= set(DOCUMENT["paths"][path][method]["responses"])
+
+
 def test_every_operation_that_asks_the_models_can_be_told_how_long_to_wait():
     for path, method in OPERATIONS:
         operation = DOCUMENT["paths"][path][method]
