@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -209,15 +209,21 @@ class RedisStore:
         """Open nothing yet. Raises BadStore without the extra `redis`, and for what is no URL of a Redis."""
         try:
             from limits.aio.storage import RedisStorage
+            from redis.asyncio import ConnectionPool
         except ImportError:
             raise BadStore("needs the extra redis: pip install 'holofoil[redis]'") from None
         try:
+            pools: Any = ConnectionPool  # its options have no types, and those of limits have no pool
+            self.pool = pools.from_url(
+                url.removeprefix("redis+"),  # of redis+unix, which only limits knows
+                socket_timeout=STORE_TIMEOUT,
+                socket_connect_timeout=STORE_TIMEOUT,
+            )
             self.redis = RedisStorage(
                 url,
                 implementation="redispy",
                 key_prefix="holofoil",
-                socket_timeout=STORE_TIMEOUT,
-                socket_connect_timeout=STORE_TIMEOUT,
+                connection_pool=self.pool,
             )
         except Exception:  # whose words would repeat the URL, and the password in it
             raise BadStore("is no URL of a Redis with host and port, such as redis://host:6379/0") from None
@@ -263,9 +269,4 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        from limits.aio.storage.redis.redispy import RedispyBridge
-        from redis.asyncio import Redis
-
-        bridge = self.redis.bridge
-        if isinstance(bridge, RedispyBridge) and isinstance(client := bridge.get_connection(), Redis):
-            await client.aclose()
+        await self.pool.aclose()

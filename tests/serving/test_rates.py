@@ -312,8 +312,9 @@ def test_what_is_no_address_of_a_redis_is_told_without_its_password(url):
     assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
-async def test_an_address_that_asks_for_what_there_is_not_counts_alone(caplog):
-    store = RedisStore("redis://127.0.0.1:6390/0?bogus=1")
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6390/0?bogus=1", "redis+unix:///nowhere/redis.sock"])
+async def test_an_address_that_asks_for_what_there_is_not_counts_alone(url, caplog):
+    store = RedisStore(url)
     assert await store.acquire_sliding_window_entry("alice", 10, 60, 4)
     assert not await store.acquire_sliding_window_entry("alice", 10, 60, 7)
     assert "counts alone" in caplog.text
