@@ -58,7 +58,7 @@ class BatchMetrics(Observer):
         """Name the models that answer now."""
         self._metrics.answering(info)
 
-    def answered(self, model: str, rows: int, queued: float, inferred: float) -> None:
+    def answered(self, rows: int, queued: float, inferred: float) -> None:
         """Note a request's cards, and how long they waited and were worked on; both end now."""
         current = timings.current()
         current.cards += rows
@@ -69,17 +69,17 @@ class BatchMetrics(Observer):
         """Show how many rows wait."""
         self._queue(model).set(rows)
 
-    def dispatched(self, model: str, rows: int, padding: int, waits: list[float]) -> None:
-        """Count a call that begins; the waits are told with the requests that waited."""
+    def dispatched(self, model: str, rows: int, padding: int) -> None:
+        """Count a call that begins."""
         self._batches(model).observe(rows)
         self._padding(model).inc(padding)
         self._dispatches(model, "full" if rows == FULL else "free").inc()
 
-    def called(self, model: str, rows: int, seconds: float) -> None:
+    def called(self, model: str, seconds: float) -> None:
         """Count how long a call took."""
         self._calls(model).observe(seconds)
 
-    def rejected(self, model: str, rows: int, reason: Reason) -> None:
+    def rejected(self, model: str, reason: Reason) -> None:
         """Count a request that was not let in."""
         self._rejected(model, reason).inc()
 
@@ -87,6 +87,6 @@ class BatchMetrics(Observer):
         """Count rows that nobody waits for any more."""
         self._abandoned(model, loss).inc(rows)
 
-    def isolated(self, model: str, rows: int) -> None:
+    def isolated(self, model: str) -> None:
         """Count a call that is halved."""
         self._isolated(model).inc()

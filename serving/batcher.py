@@ -193,14 +193,14 @@ class Batcher:
         if lane.waiting + rows > self._max_rows:
             reason = "full"
         elif seconds <= 0:
-            self._observer.rejected(lane.model, rows, "late")
+            self._observer.rejected(lane.model, "late")
             raise DeadlineExceeded(TOO_LATE)
         else:
             own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, trying is how one learns
             spare = min(seconds - own, self._max_wait - self._wait(lane, 0))
             reason = "late" if spare < 0 else "pixels" if spare < beside else None
         if reason:
-            self._observer.rejected(lane.model, rows, reason)
+            self._observer.rejected(lane.model, reason)
             raise Overloaded(BUSY, self._wait(lane, 0) + beside)
 
     def _wait(self, lane: Lane[Any], rows: int) -> float:
@@ -243,7 +243,7 @@ class Batcher:
             timer.cancel()
             now = loop.time()
             began = now if job.began is None else job.began
-            self._observer.answered(lane.model, job.rows, began - job.since, now - began)
+            self._observer.answered(job.rows, began - job.since, now - began)
             if job.left:
                 lane.remove(job)
                 self._observer.abandoned(lane.model, job.left, "late" if job.expired else "gone")
@@ -296,7 +296,7 @@ class Batcher:
         failed = [(batch, error)]
         while len(failed) == 1 and len(failed[0][0].pieces) > 1:
             whole, _ = failed.pop()
-            self._observer.isolated(lane.model, whole.rows)
+            self._observer.isolated(lane.model)
             for half in whole.halves(asyncio.get_running_loop().time()):
                 try:
                     half.deliver(await self._call(lane, half))
@@ -311,8 +311,7 @@ class Batcher:
         """Make one call, and learn from it how long calls take."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        waits = [began - piece.job.since for piece in batch.pieces]
-        self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows, waits)
+        self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows)
         lane.flying += batch.size
         try:
             with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
@@ -322,7 +321,7 @@ class Batcher:
             raise
         finally:
             lane.flying -= batch.size
-            self._observer.called(lane.model, batch.size, loop.time() - began)
+            self._observer.called(lane.model, loop.time() - began)
         lane.pace.learn(batch.size, loop.time() - began)
         return answer
 

@@ -25,20 +25,20 @@ class Observer:
     def waiting(self, model: str, rows: int) -> None:
         """Tell how many rows are let in and not yet in a call, whenever that changes."""
 
-    def dispatched(self, model: str, rows: int, padding: int, waits: list[float]) -> None:
-        """Tell of a call that begins: its rows, those added to fill it, and each owner's wait in seconds."""
+    def dispatched(self, model: str, rows: int, padding: int) -> None:
+        """Tell of a call that begins: its rows, and those added to fill it."""
 
-    def called(self, model: str, rows: int, seconds: float) -> None:
-        """Tell of a call that ended, well or not: its rows with padding, and how long it took."""
+    def called(self, model: str, seconds: float) -> None:
+        """Tell of a call that ended, well or not, and how long it took."""
 
-    def answered(self, model: str, rows: int, queued: float, inferred: float) -> None:
+    def answered(self, rows: int, queued: float, inferred: float) -> None:
         """Tell an owner, in its own task, how long its rows waited and were worked on, well or not."""
 
-    def rejected(self, model: str, rows: int, reason: Reason) -> None:
+    def rejected(self, model: str, reason: Reason) -> None:
         """Tell of a request that was not let in."""
 
     def abandoned(self, model: str, rows: int, loss: Loss) -> None:
         """Tell of rows that were let in and will not be computed."""
 
-    def isolated(self, model: str, rows: int) -> None:
+    def isolated(self, model: str) -> None:
         """Tell of a call that failed and is tried again in halves."""

@@ -167,21 +167,16 @@ class Ledger(Observer):
     """Adds up what the batcher tells."""
 
     def __init__(self) -> None:
-        self.rows = {"waiting": 0, "dispatched": 0, "padding": 0, "rejected": 0, "abandoned": 0}
-        self.waits: list[float] = []
+        self.rows = {"dispatched": 0, "padding": 0, "abandoned": 0}
         self.left = dict.fromkeys((GENERATE.model, SCORE.model), 0)
 
     def waiting(self, model, rows):
         assert rows >= 0
         self.left[model] = rows
 
-    def dispatched(self, model, rows, padding, waits):
+    def dispatched(self, model, rows, padding):
         self.rows["dispatched"] += rows
         self.rows["padding"] += padding
-        self.waits += waits
-
-    def rejected(self, model, rows, reason):
-        self.rows["rejected"] += rows
 
     def abandoned(self, model, rows, loss):
         self.rows["abandoned"] += rows
@@ -253,7 +248,8 @@ def test_every_row_is_answered_once_to_its_owner_or_its_owner_was_told_or_left(r
     rows = ledger.rows
     assert rows["dispatched"] == len(computed)
     assert rows["padding"] == sum(len(call.numbers) for call in models.calls) - len(computed)
-    assert rows["dispatched"] + rows["abandoned"] + rows["rejected"] == len(asked)
+    let_in = [request for request in requests if request.patience and request.outcome != "refused"]
+    assert rows["dispatched"] + rows["abandoned"] == sum(request.rows for request in let_in)
     assert set(ledger.left.values()) == {0}
 
 
@@ -482,7 +478,7 @@ def test_each_owner_hears_of_its_own_rows_as_itself():
     heard: list[tuple[str, int]] = []
 
     class Owners(Observer):
-        def answered(self, model, rows, queued, inferred):
+        def answered(self, rows, queued, inferred):
             heard.append((name.get(), rows))
 
     async def ask(batcher: Batcher, owner: str, rows: int) -> None:
