@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
+from opentelemetry.trace import Tracer
 
 from serving import problems, tracing
 from serving.admission import Admission, Turnstile
@@ -116,23 +117,35 @@ def create_app(
     app.state.onlooker = ConnectionMetrics(metrics)
     app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
     problems.install(app)
+    add_routes(app, chosen)
+    add_guards(app, chosen, admission, tracer)
+    return app
+
+
+def add_routes(app: FastAPI, settings: Settings) -> None:
+    """Have every address answered, the page and its files too."""
     for route in (generate, card, morph, score, models, status, handbook):
         app.include_router(route.router)
     app.state.page = StaticFiles(directory=PAGE)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", app.state.page)
-    if chosen.metrics == HERE:
+    if settings.metrics == HERE:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_middleware(Patience, seconds=chosen.deadline)
+
+
+def add_guards(app: FastAPI, settings: Settings, admission: Admission, tracer: Tracer | None) -> None:
+    """Put around the routes what every request passes: each layer lies around those before it."""
+    app.add_middleware(Patience, seconds=settings.deadline)
     app.add_middleware(Turnstile, admission=admission)
-    app.add_middleware(BodyGuard, limit=chosen.max_body, timeout=chosen.body_timeout, room=chosen.max_bodies)
-    if chosen.origins:
-        app.add_middleware(Origins, allowed=names(chosen.origins))
+    app.add_middleware(
+        BodyGuard, limit=settings.max_body, timeout=settings.body_timeout, room=settings.max_bodies
+    )
+    if settings.origins:
+        app.add_middleware(Origins, allowed=names(settings.origins))
     app.add_middleware(Envelope)
-    app.add_middleware(LastAnswers, life=life)
-    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
-    app.add_middleware(Linger)  # added last, it is outermost
-    return app
+    app.add_middleware(LastAnswers, life=app.state.life)
+    app.add_middleware(Watch, witnesses=app.state.witnesses, tracer=tracer)
+    app.add_middleware(Linger)
 
 
 def cores() -> int:
