@@ -99,22 +99,11 @@ class Picture:
     profile_to_srgb or profile_ignored, colour_to_rgb, resize."""
 
 
-def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read one still image as upright sRGB on white.
-
-    Raises BadCard for bytes that are empty, of another format, damaged or cut short, animated,
-    larger than max_pixels or with a side below 8 pixels. Size is judged before a pixel is decoded.
-    """
-    with opened(io.BytesIO(data), formats, max_pixels) as image:
-        image.load()
-        return upright_rgb(image)
-
-
 def decode_upload(data: bytes, height: int, width: int) -> Picture:
-    """Read one still image from a stranger as a card of (height, width), as decode and fit together would.
+    """Read one still image from a stranger as a card of (height, width), fitted as training pictures are.
 
     A JPEG with many times the card's pixels is decoded smaller, to no less than SPARE times its sides: that
-    is faster by far, and the card hardly differs. Raises BadCard as decode does, and for bombs.
+    is faster by far, and the card hardly differs. Raises BadCard as opened does, and for bombs.
     """
     if is_bomb(data):
         raise BadCard("corrupt", "The image is made of too many pieces. Save it again with another program.")
@@ -145,9 +134,9 @@ def draft(image: ImageFile.ImageFile, height: int, width: int) -> bool:
 
 
 def upright_size(file: BinaryIO, formats: tuple[str, ...], max_pixels: int) -> tuple[int, int]:
-    """Return the height and width that decode would give a file's image, without decoding a pixel.
+    """Return the height and width of a file's image once it is upright, without decoding a pixel.
 
-    Raises BadCard as decode does, but for damage behind the header.
+    Raises BadCard as opened does, but for damage behind the header.
     """
     with opened(file, formats, max_pixels) as image:
         return turned_size(image, image.size)
@@ -175,7 +164,11 @@ def format_of(image: Image.Image) -> str:
 
 @contextmanager
 def opened(file: BinaryIO, formats: tuple[str, ...], max_pixels: int) -> Generator[ImageFile.ImageFile]:
-    """Open one still image whose pixels may be decoded; whatever proves damaged about it is a BadCard."""
+    """Open one still image whose pixels may be decoded; whatever proves damaged about it is a BadCard.
+
+    Raises BadCard for a file that is empty, of another format, damaged or cut short, animated, larger than
+    max_pixels or with a side below 8 pixels. Size is judged before a pixel is decoded.
+    """
     try:
         image = Image.open(file, formats=formats)
     except BOMBS:

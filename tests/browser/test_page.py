@@ -12,11 +12,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from serving import keys
 from serving.backend import NotReady
-from serving.cards import decode
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.fakes.pictures import decode
 
 pytestmark = pytest.mark.browser
 

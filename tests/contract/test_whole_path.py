@@ -117,7 +117,8 @@ def test_a_generated_card_can_be_scored(gateway):
 
 
 def test_a_card_of_any_size_is_scored_as_training_would_have_seen_it(gateway, networks, tiny_run):
-    from serving.cards import decode, fit
+    from serving.cards import fit
+    from tests.fakes.pictures import decode
 
     path = sorted(tiny_run.cards.iterdir())[0]
     answer = gateway.post("/score", files={"files": (path.name, path.read_bytes())}).json()["data"][0]

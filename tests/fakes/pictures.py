@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from serving.cards import MAX_PIXELS, UPLOAD_FORMATS, Picture, opened, upright_rgb
+
 PNG = b"\x89PNG\r\n\x1a\n"
 AFTER_IHDR = len(PNG) + 25
 
@@ -30,6 +32,13 @@ def file(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     data = io.BytesIO()
     image.save(data, format, **options)
     return data.getvalue()
+
+
+def decode(data: bytes, formats: tuple[str, ...] = UPLOAD_FORMATS) -> Picture:
+    """Read a file as an upright card of its own size, as training reads the pictures of a folder."""
+    with opened(io.BytesIO(data), formats, MAX_PIXELS) as image:
+        image.load()
+        return upright_rgb(image)
 
 
 def without_palette() -> bytes:

@@ -13,7 +13,6 @@ from serving.cards import (
     MAX_PIXELS,
     BadCard,
     check_size,
-    decode,
     decode_upload,
     encode,
     fit,
@@ -21,6 +20,7 @@ from serving.cards import (
 )
 from tests.fakes import pictures, profiles
 from tests.fakes.corpus import cases, corner
+from tests.fakes.pictures import decode
 
 CORPUS = cases()
 

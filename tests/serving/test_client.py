@@ -25,7 +25,6 @@ from serving import patience
 from serving.app import create_app
 from serving.backend import BadAnswer, DeadlineExceeded, NotReady
 from serving.bodies import CardQuery, GenerateBody, MorphBody, Problem, UnreadCard
-from serving.cards import decode
 from serving.client import (
     AsyncHolofoil,
     BadImage,
@@ -51,6 +50,7 @@ from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live, serve
+from tests.fakes.pictures import decode
 from tests.fakes.script import Script, problem, reply, scripted
 
 READY = {"version": "7", "noise_size": 8, "height": 70, "width": 50, "classes": []}

@@ -18,13 +18,14 @@ import tensorflow as tf
 from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
-from serving.cards import decode, decode_upload, fit
+from serving.cards import decode_upload, fit
 from serving.contract import BATCH_SIZES
 from serving.embedded import LOOK_EVERY, EmbeddedBackend, complete_versions
 from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
 from tests.fakes.models import export_labelled_generator
+from tests.fakes.pictures import decode
 from tests.fakes.tfserving import serve_models
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"

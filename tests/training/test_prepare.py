@@ -47,7 +47,8 @@ def test_any_mix_of_formats_and_sizes_becomes_one_array(folder, tmp_path):
 
 
 def test_every_row_is_the_picture_that_the_manifest_names(folder, tmp_path):
-    from serving.cards import FOLDER_FORMATS, decode, fit
+    from serving.cards import FOLDER_FORMATS, fit
+    from tests.fakes.pictures import decode
 
     cards = prepare(folder, tmp_path / "data", 56, 40)
     for row, card in enumerate(manifest(tmp_path / "data")["cards"]):

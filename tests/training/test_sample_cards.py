@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.cards import FOLDER_FORMATS, decode
+from serving.cards import FOLDER_FORMATS
+from tests.fakes.pictures import decode
 from training.sample_art import ART, load, pictures
 from training.sample_cards import SUBJECTS, BadSample, draw_card, sample_cards
 from training.sample_frames import ELEMENTS, LAYOUTS, RARITIES

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cards import decode
 from serving.noise import SEEDS
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.fakes.pictures import decode
 from tests.serving.asking import client_of, is_problem
 
 KINDS = ("elves", "Wälder, alt")

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import noise
-from serving.cards import decode
 from serving.noise import SEEDS
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.fakes.pictures import decode
 from tests.serving.asking import VERSION, client_of, is_problem
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from serving.cards import decode
 from serving.contract import MAX_ROWS
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.fakes.pictures import decode
 from tests.serving.asking import VERSION, client_of, is_problem
 
 KINDS = ("elves", "Wälder, alt")

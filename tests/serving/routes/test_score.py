@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from serving.cards import decode
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
+from tests.fakes.pictures import decode
 from tests.serving.asking import CARD, VERSION, client_of, files, is_problem
 
 
