@@ -77,6 +77,12 @@ def test_every_operation_and_every_answer_is_described():
                     assert example["value"]["status"] == int(status)
 
 
+def test_the_document_is_made_once():
+    app = create_app()
+    made = app.openapi()["components"]["schemas"]["Fault"]
+    assert app.openapi()["components"]["schemas"]["Fault"] is made
+
+
 def test_what_any_request_may_meet_is_described_for_every_operation(url):
     large = requests.Request("GET", f"{url}/healthz", data=b"x").prepare()
     large.headers["Content-Length"] = str(2**40)
