@@ -24,7 +24,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     """Read a JSON body as a model; no body at all is {}. Raises Refusal for one that breaks a rule."""
     if not has_body(request.headers):
         return validated(model, b"{}")
-    require_media_type(request, [JSON], 'Send {"n": 4} as application/json, or no body.')
+    require_media_type(request, [JSON], "Send a JSON object as application/json.")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

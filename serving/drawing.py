@@ -16,7 +16,6 @@ from serving.timings import stage
 QUALITY = 90
 """Of jpeg and webp, unless the client names one."""
 
-
 SMALL = 3 * 128 * 128
 """Bytes of a card that is written as PNG or JPEG in a fifth to half a millisecond."""
 

@@ -26,7 +26,7 @@ class Gate:
     async def admit(self, request: Request, right: Right) -> "Visit":
         """Let a request in; raise Refusal for one without a key (401) or whose key lacks the right (403).
 
-        A wrong key is counted as one card of its address, so that nobody tries keys at will.
+        Without a key that is known here it counts as one card of its address: nobody tries keys at will.
         """
         address = Holder("address", network_of(request))
         if self.keys is None:

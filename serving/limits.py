@@ -1,4 +1,4 @@
-"""The first thing a request meets: how large its body may be and how long it may take to come."""
+"""How large the body of a request may be, how long it may take to come, and how much all of them may hold."""
 
 import asyncio
 

@@ -21,6 +21,7 @@ EXTRA = (GenerateBody, MorphBody, Problem, Fault)
 HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}
     for name, description in {
+        "Accept-Encoding": "identity, where the body was compressed.",
         "Accept-Post": "The media types of bodies that are read here.",
         "Allow": "The methods of this address.",
         "Cache-Control": "Whether and how long this may be kept.",
@@ -46,7 +47,7 @@ PROBLEM_HEADERS = {
     403: ("WWW-Authenticate",),
     405: ("Allow",),
     406: ("Vary",),
-    415: ("Accept-Post",),
+    415: ("Accept-Encoding", "Accept-Post"),
     429: ("Retry-After", *RATES),
     503: ("Retry-After",),
 }

@@ -286,7 +286,7 @@ def retry_after(seconds: float) -> str:
 
 
 def from_validation(error: ValidationError) -> Refusal:
-    """Turn pydantic's findings in a JSON body into a refusal with at most MAX_ROWS faults."""
+    """Turn pydantic's findings in a JSON body or a query into a refusal with at most MAX_ROWS faults."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ROWS]
     if any(fault["type"] == "json_invalid" for fault in found):
         return Refusal(

@@ -170,6 +170,11 @@ def test_what_stands_in_the_address_is_not_passed_over(client):
     assert [error["code"] for error in problem["errors"]] == ["no_query"]
 
 
+def test_a_body_of_another_type_is_refused_with_what_holds_for_a_morph(client):
+    answer = client.post("/morph", content=b"seeds=1", headers={"Content-Type": "text/plain"})
+    assert '"n"' not in is_problem(answer, 415, "unsupported-media-type")["detail"]
+
+
 def test_no_body_names_what_is_missing(client):
     assert is_problem(client.post("/morph"), 422, "validation")["errors"][0]["pointer"] == "/seeds"
 
