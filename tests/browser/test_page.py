@@ -275,3 +275,35 @@ def test_a_gateway_with_keys_asks_for_one_and_works_with_it(browser, backend, tm
         wait(browser, lambda page: not field.is_displayed())
         kept = "return document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
         assert secret not in browser.execute_script(kept) + browser.current_url
+
+
+def media(page, **features: str) -> None:
+    named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})
+
+
+def style(page, selector: str, name: str) -> str:
+    return page.execute_script(
+        "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]", selector, name
+    )
+
+
+def test_it_is_light_or_dark_as_the_visitor_likes(page):
+    def ground(scheme: str) -> str:
+        media(page, prefers_color_scheme=scheme)
+        return style(page, "body", "backgroundColor")
+
+    try:
+        assert (ground("dark"), ground("light")) == ("rgb(16, 17, 23)", "rgb(244, 243, 248)")
+    finally:
+        media(page)
+
+
+def test_buttons_have_outlines_where_colours_are_the_visitors_own(page):
+    media(page, forced_colors="active")
+    try:
+        for button in ("#generate", "#sheet", ".pick"):
+            assert style(page, button, "borderTopColor") == style(page, button, "color")
+            assert style(page, button, "borderTopWidth") == "1px"
+    finally:
+        media(page)
