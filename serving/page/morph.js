@@ -1,6 +1,6 @@
 // Cards chosen in the grid turn into each other, in one moving picture.
 
-import { askFile, element, save, say } from "./ask.js";
+import { askFile, busy, element, save, say } from "./ask.js";
 
 const FRAMES = 16; // from one card to the next, where they fit
 const MOST = 128; // frames in one answer
@@ -39,7 +39,6 @@ function request() {
 }
 
 async function morph() {
-  element("morph").disabled = true;
   try {
     const moving = await askFile("/morph", request(), "image/webp");
     if (shown) URL.revokeObjectURL(shown.url);
@@ -52,16 +51,22 @@ async function morph() {
     element("moving-frames").onclick = saveAs(request(), "application/zip");
     element("morphed").hidden = false;
     element("morphed").scrollIntoView({ block: "nearest" });
+    element("drawn").textContent = `${element("moving").alt}: a moving picture.`;
     say("draw-error", null);
   } catch (error) {
     say("draw-error", error);
-  } finally {
-    tell();
   }
 }
 
 function saveAs(body, accept) {
-  return () => askFile("/morph", body, accept).then(save, (error) => say("draw-error", error));
+  return (event) => busy(event.target, async () => {
+    try {
+      save(await askFile("/morph", body, accept));
+      say("draw-error", null);
+    } catch (error) {
+      say("draw-error", error);
+    }
+  });
 }
 
-element("morph").addEventListener("click", morph);
+element("morph").addEventListener("click", (event) => busy(event.target, morph));

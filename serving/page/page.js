@@ -1,6 +1,6 @@
 // The page's whole behaviour: draw 16 cards, look at one, score pictures, and say in words what went wrong.
 
-import { ask, askFile, element, json, save, say, useKey } from "./ask.js";
+import { ask, askFile, busy, element, json, newest, save, say, useKey } from "./ask.js";
 import { chooser, forget } from "./morph.js";
 
 const CARDS = 16;
@@ -10,28 +10,45 @@ const cards = element("cards");
 let shown = null; // the card in the dialog: { url, name }
 let drawn = null; // what the cards in the grid were asked with, their seed included
 let retry = 0; // the timer of the next question to models that are not ready
+const outages = new Set(); // where it is told that the gateway cannot be reached
+const beginDrawing = newest();
+const beginScoring = newest();
 
 element("unlock").addEventListener("submit", async (event) => {
   event.preventDefault();
   useKey(element("key").value.trim());
-  element("unlock").hidden = (await draw(request())).length > 0;
+  if (!(await draw(request())).length) return;
+  element("unlock").hidden = true;
+  element("generate").focus(); // what had the focus is gone
 });
 
 // --- Readiness -------------------------------------------------------------------------------------
 
 async function watch() {
-  const status = element("status");
   try {
     const { version, width, height, classes } = await ask("/readyz");
-    status.className = "status ready";
-    status.textContent = `Models of version ${version}, ${width}×${height}`;
+    show("ready", `Models of version ${version}, ${width}×${height}`);
     offerKinds(classes);
+    for (const id of outages) say(id, null);
+    outages.clear();
     if (!cards.querySelector("img")) drawFromAddress();
   } catch (error) {
-    status.className = "status waiting";
-    status.textContent = `Not ready, trying again. ${error.message}`;
+    show("waiting", `Not ready, trying again. ${error.message}`);
     watchSoon();
   }
+}
+
+function show(state, words) {
+  const status = element("status");
+  status.className = `status ${state}`;
+  if (status.textContent !== words) status.textContent = words; // or it would be read out every two seconds
+}
+
+// Tell what went wrong; models that are not there, or a gateway, are looked for until they are back.
+function failed(id, error) {
+  say(id, error);
+  if (!error.status) outages.add(id);
+  if (!error.status || error.status === 503) watchSoon();
 }
 
 function offerKinds(classes) {
@@ -88,23 +105,22 @@ function cardItem(card, truncation) {
 }
 
 async function draw(request) {
-  element("generate").disabled = true;
+  const signal = beginDrawing();
   cards.setAttribute("aria-busy", "true");
   try {
-    const drawing = await ask("/generate", json({ n: CARDS, ...request }));
+    const drawing = await ask("/generate", { ...json({ n: CARDS, ...request }), signal });
     drawn = { ...request, n: CARDS, seed: drawing.data[0].seed };
     forget(request.truncation, request.label);
     for (const id of ["sheet", "zip"]) element(id).disabled = false;
     cards.replaceChildren(...drawing.data.map((card) => cardItem(card, request.truncation)));
+    element("drawn").textContent = `${CARDS} cards, seeds ${drawn.seed} to ${drawing.data.at(-1).seed}.`;
     say("draw-error", null);
     return drawing.data;
   } catch (error) {
-    say("draw-error", error);
-    if (error.status === 503) watchSoon();
+    if (!signal.aborted) failed("draw-error", error);
     return [];
   } finally {
-    element("generate").disabled = false;
-    cards.setAttribute("aria-busy", "false");
+    if (!signal.aborted) cards.setAttribute("aria-busy", "false");
   }
 }
 
@@ -131,21 +147,18 @@ for (const id of ["truncation", "label"]) {
 }
 element("draw").addEventListener("submit", (event) => {
   event.preventDefault();
-  draw(request());
+  busy(element("generate"), () => draw(request()));
 });
 
 for (const [id, accept, layout] of [["sheet", "image/png", "sheet"], ["zip", "application/zip", "cards"]]) {
-  element(id).addEventListener("click", async () => {
-    element(id).disabled = true;
+  element(id).addEventListener("click", () => busy(element(id), async () => {
     try {
       save(await askFile("/generate", { ...drawn, layout }, accept));
       say("draw-error", null);
     } catch (error) {
-      say("draw-error", error);
-    } finally {
-      element(id).disabled = false;
+      failed("draw-error", error);
     }
-  });
+  }));
 }
 
 // --- One card --------------------------------------------------------------------------------------
@@ -171,10 +184,21 @@ async function drawFromAddress() {
   }
   chooseKind(asked.get("label"));
   if (!asked.has("seed")) return draw(request());
-  element("seed").value = asked.get("seed");
-  await draw(request());
-  cards.querySelector(".card")?.click();
+  const seed = asked.get("seed");
+  if (!/^[0-9]+$/.test(seed)) {
+    await draw(request());
+    say("draw-error", new Error(`The link names no card: its seed is “${seed}”. These are others.`));
+    return;
+  }
+  element("seed").value = seed;
+  // The slider has steps, a link need not.
+  if ((await draw({ ...request(), ...(truncation && { truncation }) })).length) cards.querySelector(".card").click();
 }
+
+// A link to a card that is opened where the page is open already; looking closer changes the address in silence.
+window.addEventListener("hashchange", () => {
+  if (new URLSearchParams(location.hash.slice(1)).has("seed")) drawFromAddress();
+});
 
 function look(card, truncation, url) {
   const address = permalink(card, truncation);
@@ -216,6 +240,13 @@ element("closer").addEventListener("click", (event) => {
 
 function scoreItem(file, result) {
   const item = document.createElement("li");
+  if (result.error) {
+    const refusal = document.createElement("p");
+    refusal.className = "error";
+    refusal.textContent = `${result.filename}: ${result.error.detail}`;
+    item.append(refusal);
+    return item;
+  }
   const image = document.createElement("img");
   image.src = URL.createObjectURL(file);
   image.alt = "Your picture";
@@ -250,17 +281,25 @@ async function score(files) {
   if (!files.length) return;
   const form = new FormData();
   for (const file of files) form.append("files", file);
+  const signal = beginScoring();
   element("drop").setAttribute("aria-busy", "true");
+  element("judging").textContent = files.length === 1 ? "Judging a picture…" : `Judging ${files.length} pictures…`;
   try {
-    const judgement = await ask("/score", { method: "POST", body: form });
+    // A bad picture is answered beside the good ones, each in its place.
+    const headers = { Prefer: "handling=lenient" };
+    const judgement = await ask("/score", { method: "POST", body: form, headers, signal });
     element("scores").replaceChildren(...judgement.data.map((result, i) => scoreItem(files[i], result)));
+    element("scores").firstChild.scrollIntoView({ block: "nearest" }); // on a phone it is far from a card's dialog
     say("score-error", null);
   } catch (error) {
+    if (signal.aborted) return;
     element("scores").replaceChildren();
-    say("score-error", error);
-    if (error.status === 503) watchSoon();
+    failed("score-error", error);
   } finally {
-    element("drop").setAttribute("aria-busy", "false");
+    if (!signal.aborted) {
+      element("drop").setAttribute("aria-busy", "false");
+      element("judging").textContent = "";
+    }
   }
 }
 
@@ -280,8 +319,23 @@ for (const kind of ["dragleave", "drop"]) {
 }
 element("drop").addEventListener("drop", (event) => {
   event.preventDefault();
-  score([...event.dataTransfer.files]);
+  const { files, items } = event.dataTransfer;
+  if ([...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory)) {
+    say("score-error", new Error("A folder was dropped. Drop the pictures that are in it, up to 16 at once."));
+  } else if (!files.length) {
+    say("score-error", new Error("What was dropped is no file. Save the picture first, then drop the file."));
+  } else {
+    score([...files]);
+  }
 });
+// A file that misses the frame would take the page's place, and its cards with it.
+for (const kind of ["dragover", "drop"]) {
+  window.addEventListener(kind, (event) => {
+    if (event.defaultPrevented || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "none";
+  });
+}
 
 blanks();
 watch();

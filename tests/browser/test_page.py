@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -182,7 +183,7 @@ def test_a_bad_upload_is_refused_in_the_gateways_words(page, tmp_path: Path):
     junk = tmp_path / "junk.png"
     junk.write_bytes(b"not a picture")
     page.find_element(By.ID, "file").send_keys(str(junk))
-    wait(page, lambda page: "PNG, JPEG, WEBP" in text(page, "score-error"))
+    wait(page, lambda page: "PNG, JPEG, WEBP" in text(page, "scores"))
 
 
 class TestWithoutModels:
@@ -273,8 +274,15 @@ def test_a_gateway_with_keys_asks_for_one_and_works_with_it(browser, backend, tm
         field.send_keys(f"{secret}\n")
         wait(browser, lambda page: len(cards(page)) == 16)
         wait(browser, lambda page: not field.is_displayed())
+        wait(browser, lambda page: page.switch_to.active_element.get_attribute("id") == "generate")
         kept = "return document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
         assert secret not in browser.execute_script(kept) + browser.current_url
+
+
+def offline(page, really: bool) -> None:
+    page.execute_cdp_cmd("Network.enable", {})
+    conditions = {"offline": really, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
 
 def media(page, **features: str) -> None:
@@ -307,3 +315,104 @@ def test_buttons_have_outlines_where_colours_are_the_visitors_own(page):
             assert style(page, button, "borderTopWidth") == "1px"
     finally:
         media(page)
+
+
+def test_the_keyboard_keeps_its_place_and_is_told_what_came(page):
+    first = sixteen_new(page, [])
+    page.find_element(By.ID, "generate").send_keys(Keys.ENTER)
+    sixteen_new(page, first)
+    assert page.switch_to.active_element.get_attribute("id") == "generate"
+    assert page.find_element(By.ID, "drawn").get_attribute("textContent") == (
+        f"16 cards, seeds {seeds(page)[0]} to {seeds(page)[-1]}."
+    )
+
+
+def test_the_last_of_many_changes_is_what_is_shown(page):
+    sixteen_new(page, [])
+    slider = page.find_element(By.ID, "truncation")
+    for _ in range(6):
+        slider.send_keys(Keys.ARROW_RIGHT)
+    wait(page, lambda page: page.find_element(By.ID, "cards").get_attribute("aria-busy") == "false")
+    page.find_element(By.CSS_SELECTOR, "#cards .card").click()
+    assert text(page, "closer-said") == f"Truncation {float(text(page, 'truncation-value')):g}"
+
+
+def test_a_link_counts_where_the_page_is_open_already(page):
+    sixteen_new(page, [])
+    page.execute_script("location.hash = 'seed=5&truncation=0.33'")
+    wait(page, lambda page: page.find_element(By.ID, "closer").is_displayed())
+    assert text(page, "closer-title") == "Seed 5"
+    assert text(page, "closer-said") == "Truncation 0.33"
+
+
+def test_a_link_to_no_card_says_so(page):
+    sixteen_new(page, [])
+    page.execute_script("location.hash = 'seed=five'")
+    wait(page, lambda page: "five" in text(page, "draw-error"))
+    assert not page.find_element(By.ID, "closer").is_displayed()
+
+
+def test_a_gateway_that_goes_is_missed_until_it_is_back(page):
+    sixteen_new(page, [])
+    offline(page, True)
+    try:
+        page.find_element(By.ID, "generate").click()
+        wait(page, lambda page: "cannot be reached" in text(page, "draw-error"))
+        wait(page, lambda page: "Not ready" in text(page, "status"))
+    finally:
+        offline(page, False)
+    wait(page, lambda page: "Models of version" in text(page, "status"))
+    assert not page.find_element(By.ID, "draw-error").is_displayed()
+
+
+def test_a_bad_picture_spoils_no_other(page, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(pictures.file(pictures.plain(70, 50, (250, 250, 250))))
+    bad.write_bytes(b"not a picture")
+    page.find_element(By.ID, "file").send_keys(f"{bad}\n{good}")
+    wait(page, lambda page: len(page.find_elements(By.CSS_SELECTOR, "#scores li")) == 2)
+    first, second = (item.text for item in page.find_elements(By.CSS_SELECTOR, "#scores li"))
+    assert first.startswith("bad.png: ")
+    assert "Percentile" in second
+
+
+def drop(page, where: str, *files: Path) -> None:
+    """Drop files in the middle of an element, as from the desktop."""
+    page.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", where)
+    box = page.execute_script(
+        "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
+        "return [b.x + b.width / 2, b.y + b.height / 2]",
+        where,
+    )
+    data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.execute_cdp_cmd(
+            "Input.dispatchDragEvent", {"type": kind, "x": box[0], "y": box[1], "data": data}
+        )
+
+
+def test_files_are_dropped_in_the_frame_and_nowhere_else(page, tmp_path):
+    sixteen_new(page, [])
+    address, good = page.current_url, tmp_path / "good.png"
+    good.write_bytes(pictures.file(pictures.plain(70, 50, (250, 250, 250))))
+    drop(page, "#draw-title", good)
+    drop(page, "#drop", good)
+    wait(page, lambda page: len(page.find_elements(By.CSS_SELECTOR, "#scores li")) == 1)
+    assert page.current_url == address
+    drop(page, "#drop", tmp_path)
+    wait(page, lambda page: "A folder was dropped" in text(page, "score-error"))
+
+
+def test_a_phone_shows_the_score_of_a_card_that_was_looked_at(page):
+    size = {"width": 375, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        sixteen_new(page, [])
+        page.find_element(By.CSS_SELECTOR, "#cards .card").click()
+        page.find_element(By.ID, "closer-score").click()
+        wait(page, lambda page: page.find_elements(By.CSS_SELECTOR, "#scores li"))
+        place = page.execute_script("return document.querySelector('#scores li').getBoundingClientRect()")
+        assert 0 <= place["top"] < place["bottom"] <= 740
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 375
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
