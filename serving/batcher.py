@@ -108,6 +108,8 @@ class Batcher:
         except TimeoutError:
             raise DeadlineExceeded(TOO_LATE) from None
         if info is not self._info:
+            if self._info and info.version != self._info.version:
+                log.info("The models of version %s answer, after %s", info.version, self._info.version)
             self._info = info
             self._observer.described(info)
         return info

@@ -65,4 +65,5 @@ class Doorstep:
         if refusal is None:
             return None
         exchange = Exchange(verb, client, route, refusal.kind.status, received=length)
+        exchange.timings.problem = refusal.kind.name
         return Refused(exchange, refusal, request_id(headers), self.witnesses, since)

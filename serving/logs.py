@@ -172,6 +172,8 @@ def fields(exchange: Exchange) -> dict[str, Any]:
         "bytes_out": exchange.sent,
         "client": exchange.client,
     }
+    if exchange.timings.problem:
+        told["problem"] = exchange.timings.problem
     if exchange.key is not None:
         told["key"] = exchange.key
     if exchange.timings.cards:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from serving import timings
 from serving.backend import (
     BackendError,
     BadAnswer,
@@ -255,6 +256,7 @@ def problem_of(refusal: Refusal, request_id: str) -> Problem:
 def answer(refusal: Refusal, request_id: str) -> Response:
     """Write a refusal as the response that the client gets."""
     kind, problem = refusal.kind, problem_of(refusal, request_id)
+    timings.current().problem = kind.name or None
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in headers:
         headers["Retry-After"] = retry_after(BackendError.retry_after)

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from importlib.metadata import version
 from types import FrameType
 
 import uvicorn
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         self.life = life
         self.drain_delay = drain_delay
         self.asked_to_end: float | None = None  # when
+        self.announced = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print one line."""
@@ -61,8 +63,21 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Tell whether it is time to stop listening."""
+        if (
+            self.asked_to_end is not None and not self.announced
+        ):  # not where the signal comes: in any other line
+            self.announced = True
+            logger.info(
+                "Asked to end: /readyz says so, and requests are served for %g s more", self.drain_delay
+            )
         due = self.asked_to_end is not None and time.monotonic() - self.asked_to_end >= self.drain_delay
         return await super().on_tick(counter) or due or self.life.failed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and end once the requests under way have their answers."""
+        logger.info("Nobody new is let in, requests are under way: %d", len(self.server_state.tasks))
+        await super().shutdown(sockets)
+        logger.info("Ended")
 
 
 def serve() -> int:
@@ -103,6 +118,8 @@ def serve() -> int:
             f"{settings.metrics} cannot be listened on for metrics: {error}. "
             "Set HOLOFOIL_METRICS to another address.",
         )
+    chosen = {name: str(value) for name, value in settings if name in settings.model_fields_set}
+    logger.info("Holofoil %s starts", version("holofoil"), extra={"settings": chosen})
     with scrapes:
         try:
             config = configure(app, settings, app.state.doorstep, app.state.onlooker)

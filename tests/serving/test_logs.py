@@ -86,6 +86,23 @@ def test_a_request_is_one_line_of_json():
     }
 
 
+def test_a_request_that_was_refused_is_told_by_the_name_of_its_problem():
+    stream, backend = io.StringIO(), FakeBackend()
+    with live(backend) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        logs.configure("info", "json", stream)
+        client.post("/generate", json={"n": 0})
+        backend.failure = Unavailable("The model server cannot be reached.")
+        client.post("/generate")
+        backend.failure = None
+        client.post("/generate")
+        found = requests_in(stream, 3)
+    assert [(line["status"], line.get("problem")) for line in found] == [
+        (422, "validation"),
+        (503, "backend-unavailable"),
+        (200, None),
+    ]
+
+
 def test_every_line_of_a_request_carries_its_id_and_nothing_that_was_sent():
     stream, backend = io.StringIO(), FakeBackend()
     with live(backend) as url, httpx.Client(base_url=url, trust_env=False) as client:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import httpx
 import pytest
@@ -129,6 +130,24 @@ def test_the_log_is_json_on_stderr_and_stdout_has_the_address_alone():
     told = [json.loads(line) for line in errors.splitlines()]
     mine = {(line["level"], line["event"]) for line in told if line.get("request_id") == "mine"}
     assert ("info", "request") in mine
+
+
+def test_the_log_says_when_it_started_with_what_and_why_it_ended():
+    store = "redis://user:PASSWORD@127.0.0.1:9/0"
+    with started(HOLOFOIL_DEADLINE="20", HOLOFOIL_RATE_STORE=store, HOLOFOIL_DRAIN_DELAY="0.2") as (
+        program,
+        _,
+    ):
+        program.send_signal(signal.SIGTERM)
+        _, errors = program.communicate(timeout=30)
+    told = [json.loads(line) for line in errors.splitlines()]
+    (start,) = (line for line in told if line["event"] == f"Holofoil {version('holofoil')} starts")
+    assert start["settings"]["deadline"] == "20.0"
+    assert "max_rows" not in start["settings"]
+    assert "PASSWORD" not in errors
+    ending = [line["event"] for line in told if line["logger"] == "serving.server"][-3:]
+    assert ending[0].startswith("Asked to end: ")
+    assert ending[1:] == ["Nobody new is let in, requests are under way: 0", "Ended"]
 
 
 def test_help_lists_every_setting_and_an_argument_is_refused():
