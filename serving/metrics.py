@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from importlib.metadata import version
 from threading import Thread
 from typing import TypeVar
 from wsgiref.simple_server import WSGIServer
@@ -84,6 +85,8 @@ class Metrics:
             buckets=LAG_SECONDS,
             registry=registry,
         )
+        build = Gauge("holofoil_build_info", "1 for the release that runs.", ["version"], registry=registry)
+        build.labels(version("holofoil")).set(1)
         self.model = Gauge(
             "holofoil_model_info",
             "1 for the version of the models that answers.",

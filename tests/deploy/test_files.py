@@ -210,6 +210,27 @@ def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
     assert used <= exposed
 
 
+def alerts() -> list[dict[str, Any]]:
+    return yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+
+
+def test_every_alert_says_what_it_is_and_the_readme_what_to_do() -> None:
+    readme = (DOCKER / "README.md").read_text()
+    told = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", readme.partition("| alert |")[2])
+    assert sorted(told) == sorted(alert["alert"] for alert in alerts())
+    assert all(alert["annotations"]["summary"] for alert in alerts())
+
+
+def test_the_alert_for_memory_knows_the_limit() -> None:
+    (expression,) = (alert["expr"] for alert in alerts() if alert["alert"] == "MemoryNearLimit")
+    assert expression.endswith("0.85 * 1024 * 1024 * 1024")
+    assert SERVICES["gateway"]["mem_limit"] == "1g"
+
+
+def test_slow_clients_set_off_no_alert() -> None:
+    assert not [alert["alert"] for alert in alerts() if "http_request_seconds" in alert["expr"]]
+
+
 def test_prometheus_asks_where_the_services_answer() -> None:
     config = yaml.safe_load((DOCKER / "prometheus/prometheus.yml").read_text())
     assert config["rule_files"] == ["alerts.yml"]

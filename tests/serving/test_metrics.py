@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -50,6 +51,10 @@ def scrape(metrics: Metrics) -> Numbers:
 def served() -> Iterator[tuple[httpx.Client, Metrics]]:
     with live_app(FakeBackend(classes=("elf", "orc")), BESIDE) as (app, url), client_of(url) as client:
         yield client, app.state.metrics
+
+
+def test_the_release_is_told() -> None:
+    assert scrape(Metrics()).of("holofoil_build_info", version=metadata.version("holofoil")) == 1
 
 
 def until_ended(metrics: Metrics, requests: int) -> Numbers:
