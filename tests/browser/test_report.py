@@ -1,6 +1,7 @@
 """A run's page in a real browser, from disk and without a network."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 
@@ -143,3 +144,39 @@ def test_it_is_light_or_dark_as_the_reader_likes(page):
         return page.execute_script("return getComputedStyle(document.body).backgroundColor")
 
     assert (ground("dark"), ground("light")) == ("rgb(16, 17, 23)", "rgb(244, 243, 248)")
+
+
+def test_a_run_that_has_just_begun_claims_nothing(chromium, run, tmp_path):
+    for name in ("config.json", "data.json"):
+        shutil.copy(run.folder / name, tmp_path)
+    report.write(tmp_path)
+    chromium.get((tmp_path / report.NAME).as_uri())
+    assert charts(chromium) == 0
+    for id in ("findings", "facts", "reading"):
+        assert "There is nothing to look at yet." in chromium.find_element(By.ID, id).text
+    assert "Nothing was wrong" not in chromium.find_element(By.TAG_NAME, "body").text
+
+
+def test_a_curve_that_broke_off_has_no_value_at_the_end(chromium, run, tmp_path):
+    for name in ("config.json", "data.json"):
+        shutil.copy(run.folder / name, tmp_path)
+    lines = [
+        {"step": i, "images": 8 * i, "d_loss": 1 if i < 5 else math.nan, "g_loss": 2} for i in range(1, 20)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report.write(tmp_path)
+    chromium.get((tmp_path / report.NAME).as_uri())
+    legend = chromium.find_element(By.CSS_SELECTOR, "#curves .legend").text
+    assert legend.split() == ["discriminator", "none", "generator", "2"]
+
+
+def test_numbers_that_have_blown_up_stay_short(chromium, run, tmp_path):
+    for name in ("config.json", "data.json"):
+        shutil.copy(run.folder / name, tmp_path)
+    lines = [{"step": step, "images": 8 * step, "d_loss": -(10.0 ** (75 * step))} for step in (1, 2, 4)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report.write(tmp_path)
+    chromium.get((tmp_path / report.NAME).as_uri())
+    words = [element.text for element in chromium.find_elements(By.CSS_SELECTOR, "#curves b, #curves text")]
+    assert "-1e300" in words
+    assert max(map(len, words)) <= len("cannot tell")

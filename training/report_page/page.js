@@ -5,12 +5,15 @@ const report = JSON.parse(document.getElementById("report").textContent);
 const end = Math.max(report.seen, 1);  // images, the right end of every axis
 const HEIGHT = 170, LEFT = 46, RIGHT = 10, TOP = 17, BOTTOM = 20;  // of a chart, in pixels
 const PLAY = 350;  // milliseconds for a grid
+const begun = report.seen > 0;
+const NOTHING = "There is nothing to look at yet.";
 
 const $ = id => document.getElementById(id);
 const whole = value => Math.round(value).toLocaleString("en");
 const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
-const tiny = value => value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : plain.format(value);
+const odd = value => value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5);
+const tiny = value => odd(value) ? value.toExponential(1).replace(".0e", "e").replace("e+", "e") : plain.format(value);
 
 /** Make an element of HTML: a name with classes, as in "p.dim", its children, nodes or text. */
 function html(name, ...children) {
@@ -179,7 +182,9 @@ class Chart {
     const x = this.x(images);
     this.cursor.setAttribute("x1", x);
     this.cursor.setAttribute("x2", x);
-    this.curves.forEach((curve, i) => { this.values[i].textContent = tiny(curve.mean[nearest(curve.images, images)]); });
+    this.curves.forEach((curve, i) => {
+      this.values[i].textContent = ended(curve.images, images) ? "none" : tiny(curve.mean[nearest(curve.images, images)]);
+    });
   }
 }
 
@@ -193,6 +198,12 @@ function extent(lists) {
     high = Math.max(high, value);
   }
   return [low, high];
+}
+
+/** Whether a curve has broken off before a moment, such as one whose later values are no numbers. */
+function ended(list, images) {
+  const last = list.at(-1), each = (last - list[0]) / (list.length - 1);
+  return images - last > 2 * each;
 }
 
 /** The place of the value nearest to another in a rising list. */
@@ -301,7 +312,7 @@ function findings() {
     label.style.left = percent(images);
     return label;
   }));
-  if (!report.findings.length) $("findings").append(html("li.well", "Nothing was wrong."));
+  if (!report.findings.length) $("findings").append(begun ? html("li.well", "Nothing was wrong.") : html("li", NOTHING));
 }
 
 // -- The rest -----------------------------------------------------------------------------------------------
@@ -315,7 +326,7 @@ function head() {
   progress.setAttribute("aria-label", "Images shown");
   $("state").append(`${whole(report.seen)} of ${whole(report.planned)} images`, progress);
   const found = report.findings.map(finding => `${finding.id} ${finding.name} by image ${whole(finding.images)}`);
-  define($("facts"), { ...report.facts, Doctor: found.slice(0, 3).join(", ") || "nothing was wrong" });
+  define($("facts"), { ...report.facts, Doctor: found.slice(0, 3).join(", ") || (begun ? "nothing was wrong" : NOTHING) });
   $("written").textContent = `Written ${report.written}. Everything lies in this file; it fetches nothing.`;
 }
 
@@ -359,6 +370,7 @@ judged();
 data();
 define($("config"), report.config);
 $("curves").append(...charts.map(chart => chart.element));
+if (!charts.length) $("reading").textContent = NOTHING;
 for (const chart of charts) chart.draw();
 $("samples").hidden = !report.samples.length;
 $("play").hidden = report.samples.length < 2;
