@@ -17,6 +17,7 @@ const beginScoring = newest();
 element("unlock").addEventListener("submit", async (event) => {
   event.preventDefault();
   useKey(element("key").value.trim());
+  element("closer-image").hidden = true; // a link brings no key: it would lead to a refusal
   if (!(await draw(request())).length) return;
   element("unlock").hidden = true;
   element("generate").focus(); // what had the focus is gone

@@ -275,6 +275,9 @@ def test_a_gateway_with_keys_asks_for_one_and_works_with_it(browser, backend, tm
         wait(browser, lambda page: len(cards(page)) == 16)
         wait(browser, lambda page: not field.is_displayed())
         wait(browser, lambda page: page.switch_to.active_element.get_attribute("id") == "generate")
+        browser.find_element(By.CSS_SELECTOR, "#cards .card").click()
+        assert browser.find_element(By.ID, "closer-link").is_displayed()
+        assert not browser.find_element(By.ID, "closer-image").is_displayed()
         kept = "return document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
         assert secret not in browser.execute_script(kept) + browser.current_url
 
