@@ -298,7 +298,7 @@ def main() -> None:
         print(f"holofoil: {trouble}", file=sys.stderr)
         sys.exit(trouble.status)
     except OSError as error:  # a full disk or a folder without rights is no fault of the code
-        print(f"holofoil: {refusal(error, shlex.join(sys.argv[1:]))}", file=sys.stderr)
+        print(f"holofoil: {refusal(error, error.filename or shlex.join(sys.argv[1:]))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -6,7 +6,6 @@ another name, brought to the disk, and renamed: whoever looks finds it whole or 
 
 import errno
 import json
-import re
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from training.config import Config, from_json
+from training.refusals import first_line, told
 from training.staging import sync
 from training.trouble import Trouble
 
@@ -25,7 +25,6 @@ COVERED, CHANCE = 0.8, 0.02
 """Share of the highest coverage so far that the best checkpoint has to reach; what chance may take off."""
 WEIGHTS = "weights"  # .index and .data-00000-of-00001
 PROGRESS = "progress.json"
-OPERATION = re.compile(r"^\{\{.*?\}\} ?")  # as TensorFlow puts it before what its kernels say
 
 State = keras.Model | keras.optimizers.Optimizer
 Which = Literal["newest", "best"]
@@ -160,11 +159,9 @@ class Checkpoints:
             sync(self.folder)
         except (tf.errors.OpError, OSError) as error:
             shutil.rmtree(staging, ignore_errors=True)
-            full = isinstance(error, tf.errors.ResourceExhaustedError)
+            what = f"The checkpoint after step {progress.step} could not be written to {self.folder}"
             raise BadCheckpoint(
-                f"The checkpoint after step {progress.step} could not be written to {self.folder} "
-                f"({'the disk is full' if full else first_line(error)}). What was written before is whole: "
-                "make room or permission for it, then go on with --resume."
+                f"{told(error, what)} What was written before is whole: go on with --resume."
             ) from error
         passed_over = [step for step in self.steps() if step > progress.step]  # damaged: this run is behind
         old = self.steps()[len(passed_over) + KEPT :]
@@ -186,8 +183,3 @@ class Checkpoints:
 def out_of_reach(error: Exception) -> bool:
     """Tell whether a file could not be had, where another one was damaged or missing."""
     return isinstance(error, OUT_OF_REACH) or getattr(error, "errno", None) in OUT_OF_REACH_NUMBERS
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, without the name of TensorFlow's operation."""
-    return OPERATION.sub("", (str(error).splitlines() or [type(error).__name__])[0])

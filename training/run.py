@@ -20,7 +20,7 @@ from training.config import Config, from_json
 from training.dataset import Dataset
 from training.models import Networks
 from training.staging import sync
-from training.trouble import Trouble
+from training.trouble import Trouble, refusal
 
 LOCK = ".lock"
 
@@ -308,8 +308,8 @@ def refusal_told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadRun(
-            f"{path} could not be written ({error.strerror}). Make room or permission for it. Checkpoints "
-            "are whole: a training goes on from the newest with --resume."
+            f"{refusal(error, f'{path} could not be written')} Checkpoints are whole: a training goes on "
+            "from the newest with --resume."
         ) from error
 
 

@@ -32,6 +32,5 @@ class NothingToJudge(Trouble):
 
 
 def refusal(error: OSError, place: object) -> str:
-    """Say what the system refused and what to do; `place` stands where it does not say of which file."""
-    reason = f"{error.filename or place}: {error.strerror or error}"
-    return f"{reason}. {ADVICE.get(error.errno or 0, '')}".strip()
+    """Say where the system refused what, and what to do."""
+    return f"{place}: {error.strerror or error}. {ADVICE.get(error.errno or 0, '')}".strip()

@@ -195,7 +195,7 @@ def test_a_disk_that_takes_no_log_or_sample_ends_the_run_with_words(data, two_st
             file.write(json.dumps({"step": 2, "padding": "x" * 30_000}) + "\n")
     ran = small_disk.resume(data, run.folder, images=80, most_bytes=4_000)
     assert ran.returncode == 1
-    assert "could not be written" in ran.stderr
+    assert "could not be written: File too large. Make room on that disk" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert [path.name for path in run.samples.iterdir()] == ["000000016.png"]
     run.metrics.unlink()

@@ -114,7 +114,7 @@ def or_no_audit(place: object = "audit") -> Generator[None]:
     except Trouble as trouble:
         raise NoAudit(str(trouble)) from None
     except OSError as error:
-        raise NoAudit(refusal(error, place)) from None
+        raise NoAudit(refusal(error, error.filename or place)) from None
 
 
 @or_no_audit()
