@@ -21,6 +21,7 @@ from training.calibration import Calibration, calibrate
 from training.config import Config
 from training.dataset import BadDataset, Dataset
 from training.models import Networks
+from training.refusals import told
 from training.run import BadRun, Run
 from training.served import Served
 from training.staging import sync
@@ -76,6 +77,11 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
         other = None if served.generator is networks.average else networks.average
         folders.append(staged(store, GENERATE.model, archive, card, other))
         publish(folders, version)
+    except (tf.errors.OpError, OSError) as error:
+        place = getattr(error, "filename", None) or store
+        raise BadStore(
+            f"{told(error, f'The models could not be written to {place}')} Nothing was published."
+        ) from error
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -230,7 +236,8 @@ def staged(store: Path, model: str, content: Archive, card: str, trained: keras.
     What it was trained as is kept beside it, if given.
     """
     folder = store / model / f".staging-{uuid.uuid4()}"
-    folder.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     try:
         content.write_out(folder, verbose=False)
         extra = folder / "assets.extra"
