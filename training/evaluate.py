@@ -16,7 +16,7 @@ from training.config import Config
 from training.dataset import Dataset
 from training.export import cards_of
 from training.features import Cards, Features
-from training.inception import inception, weights_file
+from training.inception import Embed, inception, weights_file
 from training.metrics import FEWEST, Spread, compare_features, copy_rate, fid, kid, nearest, pair_similarity
 from training.models import Networks, draw
 from training.run import Run, grid, replace_text
@@ -137,6 +137,7 @@ def evaluate(
             f"--count {count} --seeds {seeds} is too few: it takes {FEWEST} cards and one seed, or more."
         )
     run = Run.open(folder)
+    embed = inception_of(inception_weights)  # refused before minutes of work
     networks = Networks.build(run.config)
     result = Evaluation(run.restore(networks, "best"), seeds)
     cards = cards_of(run, data)
@@ -150,7 +151,7 @@ def evaluate(
     against_training(result, train, fakes)
     against_held_out(result, held_out, train, fakes)
     copies(result, held_out, train, fakes)
-    against_inception(result, train, fakes[0], inception_weights)
+    against_inception(result, train, fakes[0], embed)
     replace_text(folder / "evaluation.json", json.dumps(asdict(result), indent=2, allow_nan=False))
     Image.fromarray(neighbours(fakes[0], train)).save(folder / "neighbours.png")
     return result
@@ -251,18 +252,25 @@ def copies(result: Evaluation, held_out: Pool, train: Pool, fakes: list[Sample])
     result.sections["copies"] = Section(title, len(fakes[0]), measures(generated, floor))
 
 
-def against_inception(result: Evaluation, train: Pool, fake: Sample, weights: Path | None) -> None:
-    """Compare the first draw once more in the space of Keras' InceptionV3, if its weights are at hand."""
+def inception_of(weights: Path | None) -> Embed | None:
+    """Return the space of Keras' InceptionV3, None where nobody names weights and Keras has none.
+
+    Raises BadEvaluation if the named file is not there, BadWeights if what is there does not hold them.
+    """
+    if weights and not weights.exists():
+        raise BadEvaluation(f"There is no file {weights}. Leave out --inception, or name the weights.")
     place = weights or weights_file()
-    if not place.exists():
-        if weights:
-            raise BadEvaluation(f"There is no file {weights}. Leave out --inception, or name the weights.")
+    return inception(place) if place.exists() else None
+
+
+def against_inception(result: Evaluation, train: Pool, fake: Sample, embed: Embed | None) -> None:
+    """Compare the first draw once more in the space of Keras' InceptionV3, if its weights are at hand."""
+    if embed is None:
         result.notes.append(
             "Left out: KID and FID by Inception. Its weights are not here; "
             "keras.applications.InceptionV3(include_top=False) fetches them, --inception names a file."
         )
         return
-    embed = inception(place)
     real, other = (embed(half.cards) for half in halves(train, len(fake), seed=0))
     drawn = embed(fake.cards)
     result.sections["inception"] = Section(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -16,6 +17,9 @@ from training.trouble import Trouble
 
 WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SIDE = 299
+
+Embed = Callable[[Cards], Features]
+"""Maps uint8 cards (n, height, width, 3) to float32 (n, 2048)."""
 
 
 class BadWeights(Trouble):
@@ -28,8 +32,19 @@ def weights_file() -> Path:
     return Path(home) / "models" / WEIGHTS
 
 
-def inception(weights: Path) -> Callable[[Cards], Features]:
-    """Return what maps uint8 cards (n, height, width, 3) to float32 (n, 2048). Raises BadWeights."""
+def refuse_damaged(weights: Path) -> None:
+    """Raise BadWeights for a file that is missing, cut short or of another kind."""
+    try:
+        h5py.File(weights).close()
+    except OSError as error:
+        raise BadWeights(
+            f"{weights} does not hold InceptionV3's weights without its top: no whole HDF5 file ({error})."
+        ) from None
+
+
+def inception(weights: Path) -> Embed:
+    """Return the network with these weights. Raises BadWeights."""
+    refuse_damaged(weights)  # before seconds of building a network
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")  # pyright: ignore[reportArgumentType]: None is documented
     try:
         network.load_weights(weights)

@@ -18,6 +18,7 @@ from training.evaluate import (
     draw_cards,
     evaluate,
     fake_sample,
+    inception_of,
     neighbours,
 )
 from training.features import features
@@ -174,12 +175,23 @@ def test_the_judge_compares_as_many_as_it_holds_and_refuses_a_handful(cards):
         judge(fakes[:5])
 
 
-def test_weights_that_are_none_or_not_inceptions_are_told(tiny_run, run, tmp_path):
+def test_weights_that_are_none_are_told_before_any_work(tiny_run, run, tmp_path, capsys):
     with pytest.raises(BadEvaluation, match="no file"):
         evaluate(run, tiny_run.data, 8, 1, tmp_path / "nowhere.h5")
     (tmp_path / "other.weights.h5").write_bytes(b"no weights")
+    _, before = (keras.layers.Conv2D(1, 1).name for _ in range(2))  # the first ever has no number
     with pytest.raises(BadWeights, match="does not hold InceptionV3's weights"):
-        inception(tmp_path / "other.weights.h5")
+        evaluate(run, tiny_run.data, 8, 1, tmp_path / "other.weights.h5")
+    assert "fakes" not in capsys.readouterr().err
+    built = int(keras.layers.Conv2D(1, 1).name.rpartition("_")[2]) - int(before.rpartition("_")[2])
+    assert built == 1  # the one that asks: no network was made for a file that is none
+
+
+def test_weights_of_another_network_are_told(tmp_path):
+    with h5py.File(tmp_path / WEIGHTS, "w") as file:
+        file.attrs["layer_names"] = [b"conv2d"]
+    with pytest.raises(BadWeights, match="does not hold InceptionV3's weights"):
+        inception(tmp_path / WEIGHTS)
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras 3.15 with NumPy 2 when it saves
@@ -190,6 +202,6 @@ def test_inceptions_weights_are_used_where_they_are(tiny_run, cards, tmp_path):
         save_weights_to_hdf5_group(file, network)
     train = Pool.of(cards, cards.train, tiny_run.data)
     result = Evaluation(images=48, seeds=1)
-    against_inception(result, train, train.sample(np.arange(6)), tmp_path / WEIGHTS)
+    against_inception(result, train, train.sample(np.arange(6)), inception_of(tmp_path / WEIGHTS))
     assert result.sections["inception"].measures.keys() == {"kid_keras", "fid_keras"}
     assert "not FID's own" in result.table()
