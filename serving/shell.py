@@ -195,9 +195,10 @@ def generate(options: argparse.Namespace) -> None:
         from serving.client.card import file_name
         from serving.noise import SEEDS
 
-        if options.out == PIPE and options.n != 1:
-            raise Trouble(USAGE, "Only one card fits into a pipe; give -o a folder.")
-        named = format_of(options.out, FORMATS) if options.n == 1 else None
+        named = format_of(options.out, FORMATS)
+        if options.n != 1 and (named or options.out == PIPE):
+            where = "a file" if named else "a pipe"
+            raise Trouble(USAGE, f"Only one card fits into {where}; give -o a folder, as in -o cards{os.sep}")
         format: Format = options.format or named or "png"
         seed: int = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         folder = None if named or options.out == PIPE else Path(options.out)

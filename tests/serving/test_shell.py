@@ -110,6 +110,17 @@ def test_a_file_that_cannot_be_drawn_is_a_wrong_command_line(ran, url, tmp_path)
     assert sorted(os.listdir(tmp_path / "v1.2")) == ["card-1.png", "card-2.png"]
 
 
+def test_several_cards_go_to_a_folder_and_to_none_that_is_called_as_a_file(ran, url, tmp_path):
+    for count in (0, 2):
+        line = complaint(ran("generate", "-n", count, "-o", tmp_path / "card.png", url=url), 2)
+        assert "Only one card fits into a file; give -o a folder" in line
+    assert "a folder with /" in complaint(ran("generate", "-n", 2, "-o", tmp_path / "c.bmp", url=url), 2)
+    assert os.listdir(tmp_path) == []
+    assert ran("generate", "-n", 2, "--seed", 1, "-o", f"{tmp_path}/card.png/", url=url).returncode == 0
+    assert ran("generate", "-n", 2, "--seed", 3, "-o", tmp_path / "card.png", url=url).returncode == 0
+    assert sorted(os.listdir(tmp_path / "card.png")) == [f"card-{seed}.png" for seed in range(1, 5)]
+
+
 def test_a_card_fits_into_a_pipe_and_can_be_judged_from_it(ran, url):
     drawn = ran("generate", "--seed", 1, "--label", "orcs", "--format", "webp", "-o", "-", url=url)
     assert Image.open(io.BytesIO(drawn.stdout)).format == "WEBP"
