@@ -24,7 +24,7 @@ from training.dataset import BadDataset
 from training.doctor.runs import lines
 from training.evaluate import TITLES, as_text
 from training.metrics import Spread
-from training.report_curves import Log, charts
+from training.report_curves import Log, charts, drawn
 from training.report_findings import episodes, heard, written
 from training.report_pictures import NEIGHBOURS_BYTES, samples, sheet, small
 from training.run import Run, Source, replace_text
@@ -103,7 +103,7 @@ def told(folder: Path) -> dict[str, object]:
         "doctor": WORDS[config.doctor],
         "findings": [episode.told() for episode in episodes(findings, config.batch)],
         "setbacks": [asdict(setback) for setback in run.setbacks],
-        "curves": {name: curve.told() for name, curve in log.curves.items()},
+        "curves": {name: drawn(curve) for name, curve in log.curves.items()},
         "charts": [asdict(chart) for chart in charts(config, floors(evaluation))],
         "evaluation": evaluation and tables(evaluation),
         "neighbours": sheet(folder / "neighbours.png", NEIGHBOURS_BYTES),
@@ -135,7 +135,7 @@ def facts(config: Config, source: Source, log: Log) -> dict[str, str]:
         found["Time"] = f"{duration(log.seconds)} of training, {pace}"
     if "kid" in log.curves:
         best = min(log.curves["kid"].points, key=lambda point: point.low)
-        found["Best KID"] = f"{best.low:.1f}, by {best.images:,.0f} images"
+        found["Best KID"] = f"{best.low:.1f}, by {best.at:,.0f} images"
     return found
 
 

@@ -4,55 +4,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from training.config import CONFUSED, Config
+from training.curve import Curve
 
-MOST = 1000
-"""Points of a curve; longer ones have every two neighbours made one, as often as it takes."""
 DIGITS = 4  # of a number on the page
 
 
-class Point(NamedTuple):
-    """One or more neighbouring values of a signal."""
-
-    images: float  # shown by the last of them
-    values: int
-    mean: float
-    low: float
-    high: float
-
-
-def joined(left: Point, right: Point) -> Point:
-    """Make two neighbours one."""
-    values = left.values + right.values
-    mean = (left.values * left.mean + right.values * right.mean) / values
-    return Point(right.images, values, mean, min(left.low, right.low), max(left.high, right.high))
-
-
-class Curve:
-    """A signal in no more than MOST points, however long the log is; no value is passed over."""
-
-    def __init__(self) -> None:
-        self.points: list[Point] = []
-        self.size = 1  # values in a point that is full
-
-    def add(self, images: float, value: float) -> None:
-        """Take the next value."""
-        point = Point(images, 1, value, value, value)
-        if self.points and self.points[-1].values < self.size:
-            self.points[-1] = joined(self.points[-1], point)
-            return
-        if len(self.points) == MOST:
-            pairs = zip(self.points[::2], self.points[1::2], strict=True)
-            self.points = [joined(*pair) for pair in pairs]
-            self.size *= 2
-        self.points.append(point)
-
-    def told(self) -> dict[str, list[float]]:
-        """Return what the page draws: the means, and where points were joined what they lie between."""
-        names = ("images", "mean") if self.size == 1 else ("images", "mean", "low", "high")
-        return {name: [short(getattr(point, name)) for point in self.points] for name in names}
+def drawn(curve: Curve) -> dict[str, list[float]]:
+    """Return what the page draws: the means, and where points were joined what they lie between."""
+    names = {"images": "at", "mean": "mean"} | ({"low": "low", "high": "high"} if curve.size > 1 else {})
+    return {name: [short(getattr(point, of)) for point in curve.points] for name, of in names.items()}
 
 
 def short(value: float) -> float:

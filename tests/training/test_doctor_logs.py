@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from training.curve import MOST
 from training.doctor.balance import parted
 from training.doctor.columns import BadColumns
 from training.doctor.facts import Facts
@@ -232,6 +233,13 @@ def test_the_finding_is_named_in_the_plot(tmp_path: Path):
     examine(COLLAPSE / "report.txt", plot=tmp_path / "plot.svg")
     assert "<!-- " in (drawn := (tmp_path / "plot.svg").read_text())
     assert "D2 domination" in drawn
+
+
+def test_no_spike_of_a_long_log_is_lost_from_its_plot(tmp_path: Path):
+    rows = [{"step": i, "d_loss": 50.0 if i == 4001 else 0.6, "g_loss": 0.8} for i in range(9000)]
+    curve = read(table(tmp_path / "log.jsonl", rows)).curves.of["d_loss"]
+    assert len(curve.points) <= MOST
+    assert max(point.high for point in curve.points) == 50.0
 
 
 def test_a_file_of_somebody_else_is_never_overwritten(tmp_path: Path):

@@ -17,7 +17,6 @@ from PIL import Image
 from training import report
 from training.evaluate import Evaluation, Measure, Section
 from training.metrics import Spread
-from training.report_curves import MOST, Curve
 from training.report_findings import episodes
 from training.report_pictures import GROUND, MOST_SAMPLES, mounted, samples, small
 from training.run import BadRun, Run, grid
@@ -187,24 +186,6 @@ def test_a_page_that_cannot_be_written_stops_no_run(run, capsys):
     assert "The run's report was not written" in capsys.readouterr().out
     with pytest.raises(BadRun):
         report.write(run.folder)
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.integers(1, 3 * MOST))
-def test_a_curve_is_short_and_passes_nothing_over(values, count):
-    values = np.resize(values, count)
-    curve = Curve()
-    for place, value in enumerate(values):
-        curve.add(place, float(value))
-    counts = [point.values for point in curve.points]
-    assert len(curve.points) <= MOST
-    assert sum(counts) == count
-    assert np.average([point.mean for point in curve.points], weights=counts) == pytest.approx(
-        values.mean(), abs=1e-3
-    )
-    assert min(point.low for point in curve.points) == values.min()
-    assert max(point.high for point in curve.points) == values.max()
-    assert curve.points[-1].images == count - 1
-    assert count < MOST or len(curve.points) >= MOST // 2
 
 
 def noise(seed: int, *shape: int) -> Any:

@@ -90,10 +90,11 @@ def figure_of(curves: Curves, spans: list[Span]):  # noqa: ANN201
     axes = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, names) in zip(axes, panels.items(), strict=False):
         for name in names:
-            steps, values = zip(*curves.of[name].points, strict=True)
+            steps, _, means, lows, highs = zip(*curves.of[name].points, strict=True)
             axis.plot(
-                steps, values, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30)
+                steps, means, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30)
             )
+            axis.fill_between(steps, lows, highs, color=COLOURS[name], alpha=0.2, linewidth=0)
         axis.set_title(title, loc="left", fontsize=10)
         if len(names) > 1:
             axis.legend(frameon=False, fontsize=8, loc="lower right")
