@@ -68,10 +68,12 @@ class Chart:
 
 def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
     """Return the charts of a run; `floors` has what real cards reach against each other, by metric."""
+    speed = Chart("Speed", "Real images in a second.", {"images_per_second": "images/s"})
+    return [*of_game(config), *of_weights(config), *of_quality(floors), *of_looks(), speed]
 
-    def floor(**named: str) -> dict[str, float]:
-        return {f"real cards' {title}": floors[name] for name, title in named.items() if name in floors}
 
+def of_game(config: Config) -> list[Chart]:
+    """Return who wins, and what of it is learnt by heart."""
     return [
         Chart(
             "Losses",
@@ -101,6 +103,12 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             share=True,
             marks={"target of r_v": 0.5},
         ),
+    ]
+
+
+def of_weights(config: Config) -> list[Chart]:
+    """Return what moves the networks, and what holds them."""
+    return [
         Chart(
             "Gradients",
             "Norms of what both networks learn from; the scale is logarithmic.",
@@ -124,6 +132,16 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             {"projected_loss": "loss"} if config.projected else {},
             marks={"cannot tell": CONFUSED["hinge"]},
         ),
+    ]
+
+
+def of_quality(floors: Mapping[str, float]) -> list[Chart]:
+    """Return how near the cards come to real ones."""
+
+    def floor(**named: str) -> dict[str, float]:
+        return {f"real cards' {title}": floors[name] for name, title in named.items() if name in floors}
+
+    return [
         Chart(
             "KID", "Distance from real cards, x1000; lower is better.", {"kid": "KID"}, marks=floor(kid="KID")
         ),
@@ -134,6 +152,12 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             {"density": "density", "coverage": "coverage"},
             marks=floor(density="density", coverage="coverage"),
         ),
+    ]
+
+
+def of_looks() -> list[Chart]:
+    """Return what the doctor sees on a hundred generated cards."""
+    return [
         Chart(
             "Variety",
             "Of a hundred generated cards, beside real ones; 1 is as varied as they are.",
@@ -169,5 +193,4 @@ def charts(config: Config, floors: Mapping[str, float]) -> list[Chart]:
             "How far pixels in [-1, 1] spread within a card.",
             {"real_spread": "real", "fake_spread": "fake"},
         ),
-        Chart("Speed", "Real images in a second.", {"images_per_second": "images/s"}),
     ]
