@@ -37,6 +37,9 @@ COUNTS = (
 LAYERS, PLAYERS = 1000, 3  # seeds set aside: for the layers of one network, for the networks of one run
 
 
+RESIDENT = 2**29
+"""Bytes of cards that a run keeps in memory; of more, rows are read from their file."""
+
 MOST_IMAGES = 10**12
 """Ten years of the fastest GPU there is."""
 

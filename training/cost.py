@@ -11,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from training.config import BadConfig, Config
+from training.config import RESIDENT, BadConfig, Config
 from training.dataset import Dataset
-from training.feed import RESIDENT
 from training.losses import LOSSES
 from training.models import NearestConv2D, discriminator, folded, generator
 from training.presets import PRESETS

@@ -12,9 +12,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.config import RESIDENT
 from training.dataset import BadDataset, Dataset
 
-RESIDENT = 2**29  # bytes of cards that are kept in memory
 AHEAD = 4  # batches
 
 

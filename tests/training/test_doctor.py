@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from training.doctor.doctor import RELIEF, Doctor, Facts, key
 from training.doctor.finding import Severity
 from training.doctor.history import KEPT, SIGNALS
-from training.doctor.runs import BadLog, facts_of_run, lines
-from training.presets import PRESETS
+from training.doctor.runs import BadLog, facts_of, facts_of_run, lines
+from training.presets import PRESETS, configure
 
 BATCH = 32
 NON_SATURATING = Facts(loss="non_saturating", batch=BATCH, training_cards=2_000, held_out_cards=200)
@@ -120,6 +120,16 @@ def test_each_symptom_is_named_once_by_its_signals_and_by_nothing_else(name, sev
     found = hear(facts, *[change] * 70)
     assert [(key(finding), finding.severity) for _, finding in found] == [(name, severity)]
     assert all((finding.what, finding.evidence, finding.why, finding.remedy) for _, finding in found)
+
+
+@pytest.mark.parametrize(
+    ("cards", "remedy"), [(2_000, "what else runs"), (200_000, "holofoil train DATA RUN --resume")]
+)
+def test_a_run_that_waits_is_told_what_helps_where_its_cards_are(cards, remedy):
+    facts = facts_of(configure("smoke", 56, 40), cards, 100)
+    ((_, finding),) = hear(facts, *[{"input_wait": 0.4}] * 10)
+    assert remedy in finding.remedy
+    assert "decode" not in finding.remedy  # prepare did that
 
 
 def test_a_healthy_log_is_met_with_silence_and_a_line():

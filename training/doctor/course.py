@@ -12,6 +12,22 @@ NOISE = 5.0
 """Of KID x1000 among 500 cards: what is below it cannot be told apart."""
 WAIT, WAIT_STEPS = 0.1, 50
 """Share of the time for which the device waits for cards."""
+WAITING = {
+    True: (
+        "The cards are in memory already: something else keeps the processors busy, or fills the memory.",
+        "See what else runs on this machine, and whether it swaps (top); stop that, or run elsewhere.",
+    ),
+    False: (
+        "There are too many cards for memory, and reading them from their file is slower than training.",
+        "Bring the prepared dataset to a disk of this machine, an SSD, and go on from there: holofoil train "
+        "DATA RUN --resume",
+    ),
+    None: (
+        "Reading or decoding is slower than training.",
+        "Put the dataset on a local disk, hold it in memory, or decode once and keep the pixels.",
+    ),
+}
+"""Why it waits and what to do, by whether the cards are in memory; not known of logs of others."""
 
 
 def fallen_back(heard: History) -> Finding | None:
@@ -69,7 +85,6 @@ def slow_input(heard: History) -> Finding | None:
         Severity.WARNING,
         "The device waits for cards.",
         f"{mean(waits):.0%} of the time over the last {WAIT_STEPS} steps",
-        "Reading or decoding is slower than training.",
-        "Put the dataset on a local disk, hold it in memory, or decode once and keep the pixels.",
+        *WAITING[heard.facts.in_memory],
         heard.where,
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.config import Config, from_json
+from training.config import RESIDENT, Config, from_json
 from training.doctor.facts import Facts
 from training.trouble import NothingToJudge
 
@@ -26,11 +26,13 @@ def facts_of_run(run: Path) -> Facts:
 
 def facts_of(config: Config, training_cards: int | None = None, held_out_cards: int | None = None) -> Facts:
     """Return what a configuration says beforehand."""
+    cards = None if training_cards is None else training_cards + (held_out_cards or 0)
     return Facts(
         loss=config.loss,
         batch=config.batch,
         training_cards=training_cards,
         held_out_cards=held_out_cards,
+        in_memory=None if cards is None else 3 * config.height * config.width * cards <= RESIDENT,
         r1=config.r1,
         bounded=config.spectral_norm,
         augmented=config.augment != 0,
