@@ -15,7 +15,7 @@ from training.config import RESIDENT, BadConfig, Config
 from training.dataset import Dataset
 from training.losses import LOSSES
 from training.models import NearestConv2D, discriminator, folded, generator
-from training.presets import PRESETS
+from training.presets import PRESETS, drawable
 from training.projected import Projected
 from training.spectral_norm import SpectralNorm
 
@@ -201,7 +201,12 @@ def advice(config: Config, images_per_second: float) -> str:
     if cheaper:
         shares = ", ".join(f"{name} ({share:.0%} of the computation)" for name, share in cheaper.items())
         parts.append(f"cheaper at this size: --preset {shares}")
-    parts.append("half the width and height is about a quarter of the work: holofoil prepare --size")
+    height, width = config.height // 2, config.width // 2
+    if config.height % 2 == config.width % 2 == 0 and drawable(height, width):
+        parts.append(
+            "half the width and height is about a quarter of the work: holofoil prepare FOLDER DATA --size "
+            f"{width}x{height}"
+        )
     return "; ".join(parts) + "."
 
 

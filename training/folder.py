@@ -16,7 +16,7 @@ from tqdm import tqdm
 from serving.cards import FOLDER_FORMATS, FOLDER_MAX_PIXELS, BadCard, upright_size
 from training.config import BadConfig
 from training.dataset import BadDataset
-from training.presets import halvings
+from training.presets import SIDES, halvings, in_range
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"}
 OTHER_SUFFIXES = {
@@ -25,7 +25,6 @@ OTHER_SUFFIXES = {
     ".rw2", ".pef",
 }  # fmt: skip
 """Of pictures that are not read; a folder is expected to hold other files too."""
-SIDES = range(8, 1025)  # of a card, in pixels
 SQUARE = 1.05  # sides that differ by less make it neither portrait nor landscape
 CELL = 8  # pixels of a card for one of the networks' lowest resolution: three halvings
 GRID = range(2, 9)  # sides of that lowest resolution
@@ -187,7 +186,7 @@ def parse_size(text: str) -> tuple[int, int] | tuple[None, None]:
 
 def refuse_size(height: int, width: int) -> None:
     """Raise BadDataset for a card that no preset can be trained on."""
-    if height not in SIDES or width not in SIDES:
+    if not in_range(height, width):
         raise BadDataset(
             f"{width}x{height} is no size for a card: each side must have {SIDES[0]} to {SIDES[-1]} pixels."
         )

@@ -11,20 +11,75 @@ BATCH_PIXELS = 2**21
 """Of all cards in a batch on a GPU: 256 cards of 80x112 were trained within 9 GB."""
 
 
+SIDES = range(8, 1025)
+"""Of a card, in pixels."""
+
+
+def in_range(height: int, width: int) -> bool:
+    """Tell whether both are sides that a card may have."""
+    return height in SIDES and width in SIDES
+
+
 def halvings(height: int, width: int) -> int:
     """Count how often a card can be halved before its shorter side has 4 to 7 pixels, or one side is odd.
 
     Raises BadConfig if it cannot be halved, or if networks would have to start from more than twice that.
     """
-    low, narrow, count = height, width, 0
-    while min(low, narrow) > 7 and low % 2 == narrow % 2 == 0:
-        low, narrow, count = low // 2, narrow // 2, count + 1
-    if count == 0 or min(low, narrow) > 14:
+    count, low, narrow = halved(height, width)
+    if not drawable(height, width):
         raise BadConfig(
             f"{width}x{height} cannot be halved often enough: networks would start from {narrow}x{low}. "
-            "Prepare the folder with sides in multiples of 8, such as 40x56."
+            f"Near it are {' and '.join(sizes_near(height, width))}: holofoil prepare FOLDER DATA --size; "
+            "--size auto chooses one by the pictures."
         )
     return count
+
+
+def halved(height: int, width: int) -> tuple[int, int, int]:
+    """Return how often a card can be halved, and its height and width then."""
+    count = 0
+    while min(height, width) > 7 and height % 2 == width % 2 == 0:
+        height, width, count = height // 2, width // 2, count + 1
+    return count, height, width
+
+
+def drawable(height: int, width: int) -> bool:
+    """Tell whether there are networks for such a card."""
+    count, low, narrow = halved(height, width)
+    return count > 0 and min(low, narrow) <= 14
+
+
+def sizes_near(height: int, width: int) -> list[str]:
+    """Return the nearest size that networks can draw and is smaller, and the nearest that is larger."""
+
+    def distance(size: tuple[int, int]) -> float:
+        tall, wide = math.log(size[0] / height), math.log(size[1] / width)
+        return 2 * abs(wide - tall) + abs(wide + tall)
+
+    scales = [2**count for count in range(1, 9)]
+    sizes = {
+        (scale * (height // scale + down), scale * (width // scale + right))
+        for scale in scales
+        for down in (0, 1)
+        for right in (0, 1)
+    }
+    drawn = sorted((size for size in sizes if in_range(*size) and drawable(*size)), key=distance)
+    smaller = [size for size in drawn if math.prod(size) < height * width]
+    larger = [size for size in drawn if math.prod(size) > height * width]
+    return [f"{size[1]}x{size[0]}" for size in [*smaller[:1], *larger[:1]]]
+
+
+def growing(height: int, width: int) -> list[str]:
+    """Name the presets whose networks for cards half as high and wide are wholly a part of these cards'."""
+    found: list[str] = []
+    for name, preset in PRESETS.items():
+        try:
+            small, large = preset(height // 2, width // 2), preset(height, width)
+        except BadConfig:
+            continue
+        if small.channels and small.channels == large.channels[:-1]:
+            found.append(name)
+    return found
 
 
 def widths(levels: int, highest: int, most: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from serving.contract import GENERATE, SCORE, is_version
 from training.config import Config
 from training.models import Networks, discriminator
+from training.presets import growing
 from training.run import Run
 from training.step import thawed
 from training.trouble import Trouble
@@ -72,7 +73,7 @@ def weights_of_run(run: Run, config: Config) -> Weights:
         renamed = ", ".join(f"{there} as {here}" for there, here in pairs if there != here)
         tqdm.write(f"Kinds are taken over by their place, whatever their names: {renamed}.")
     if (2 * run.config.height, 2 * run.config.width) == (config.height, config.width):
-        return grown(run.folder, theirs, ours)
+        return grown(run, config, theirs, ours)
     shared = {name: network for name, network in theirs.parts().items() if name in ours.parts()}
     for name, network in shared.items():
         own = ours.parts()[name]
@@ -80,22 +81,37 @@ def weights_of_run(run: Run, config: Config) -> Weights:
     return Weights(**{name: network.get_weights() for name, network in shared.items()})
 
 
-def grown(origin: Path, theirs: Networks, ours: Networks) -> Weights:
+def growers(config: Config) -> str:
+    """Say with which presets cards of half the sides are a start for these."""
+    names = growing(config.height, config.width)
+    half = f"{config.width // 2}x{config.height // 2}"
+    if not names:
+        return f"No preset grows whole from {half} to {config.width}x{config.height}: start without --from."
+    return f"What grows whole from {half}: {', '.join(names)}. Train both sizes with the same of them."
+
+
+def grown(run: Run, config: Config, theirs: Networks, ours: Networks) -> Weights:
     """Take over networks for cards half as high and wide (progressive growing, Karras 2017).
 
     Generators agree from the noise up, discriminators from the logit down. What the larger cards need besides
     starts as in a new run. Raises BadOrigin where nothing agrees.
     """
+    origin, smaller = run.folder, run.config
     generator, drawing = agreeing(theirs.generator.get_weights(), ours.generator.get_weights())
     backwards, judging = agreeing(
         theirs.discriminator.get_weights()[::-1], ours.discriminator.get_weights()[::-1]
     )
     if not drawing or not judging:
-        raise BadOrigin(f"Nothing of {origin} fits cards twice as large: take the preset of that run.")
+        raise BadOrigin(f"Nothing of {origin} fits {config.preset} at twice the sides. {growers(config)}")
     tqdm.write(
         f"Grown from {origin}, whose cards are half as large: {drawing:.0%} of the generator's weights and "
         f"{judging:.0%} of the discriminator's come from there."
     )
+    if smaller.channels != config.channels[: len(smaller.channels)]:
+        tqdm.write(
+            f"Its convolutions have other widths than {config.preset} has here, and are learnt anew. "
+            f"{growers(config)}"
+        )
     average, _ = agreeing(theirs.average.get_weights(), ours.generator.get_weights())
     return Weights(generator, backwards[::-1], average)
 

@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from training.config import BadConfig, from_json
-from training.presets import PRESETS, configure, suiting
+from training.presets import PRESETS, configure, drawable, growing, halvings, sizes_near, suiting
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -35,7 +37,7 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
         ("dcgan", 56, 40, {}, "Choose one of: auto, nano, tiny"),
         ("seed", 56, 40, {}, "prepare the folder with --size 64x64"),
         ("dcgan-r1", 57, 40, {}, "start from 40x57"),
-        ("base", 102, 74, {}, "multiples of 8, such as 40x56"),
+        ("base", 102, 74, {}, "near it are 72x104 and 80x112"),
         ("dcgan-r1", 56, 40, {"batch": 1}, "2 or more"),
         ("dcgan-r1", 56, 40, {"batch": 2, "negatives": 2}, "generated cards too"),
         ("dcgan-r1", 72, 72, {"channels": (8,) * 4}, "such as 80x80"),
@@ -51,6 +53,21 @@ def test_every_preset_starts_from_a_grid_of_the_cards_shape(preset, height, widt
 def test_numbers_that_cannot_be_trained_are_refused_with_the_way_out(preset, height, width, changes, words):
     with pytest.raises(BadConfig, match=f"(?i){words}"):
         configure(preset, height, width, **changes)
+
+
+@given(st.integers(8, 1024), st.integers(8, 1024))
+def test_sizes_that_are_told_can_be_drawn_and_are_near(height, width):
+    assume(not drawable(height, width))
+    found = [tuple(map(int, size.split("x"))) for size in sizes_near(height, width)]
+    assert found
+    for wide, tall in found:
+        halvings(tall, wide)
+        assert max(abs(tall - height) / height, abs(wide - width) / width) < 0.6
+
+
+def test_presets_that_grow_have_wider_networks_of_which_the_small_ones_are_a_part():
+    assert growing(112, 80) == ["tiny", "base"]
+    assert "nano" in growing(224, 160)
 
 
 @pytest.mark.parametrize(

@@ -182,5 +182,6 @@ def test_a_run_of_days_is_told_what_to_choose_instead():
     assert "2.9 days" in said
     assert "--images 1728000" in said
     assert "--preset smoke" in said
+    assert "holofoil prepare FOLDER DATA --size 40x56" in said
     assert "seed" not in said
     assert "--preset" not in pace(configure("smoke", 56, 40, images=5_000_000), 0, 20.0)

@@ -50,7 +50,7 @@ def test_tensorflow_is_told_to_use_onednn_before_it_is_loaded_unless_the_user_ch
 REFUSED = [
     (["prepare", "nowhere", "out"], "nowhere is not a folder"),
     (["prepare", ".", "out", "--size", "big"], "WIDTHxHEIGHT"),
-    (["prepare", ".", "out", "--size", "30x42"], "multiples of 8"),
+    (["prepare", ".", "out", "--size", "30x42"], "Near it are 28x40 and 32x44"),
     (["sample-cards", "out", "--count", "0"], "at least one card"),
     (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
     (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),

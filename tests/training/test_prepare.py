@@ -293,7 +293,7 @@ def test_a_size_that_no_card_has_is_refused_before_a_file_is_read(tmp_path, size
 def test_a_size_that_no_network_draws_is_refused_before_a_file_is_read(tmp_path, size):
     with pytest.raises(BadConfig):
         configure("nano", *size)
-    with pytest.raises(BadDataset, match=r"halved often enough.*multiples of 8"):
+    with pytest.raises(BadDataset, match=r"halved often enough.*Near it are"):
         prepare(tmp_path / "nothing", tmp_path / "data", *size)
 
 

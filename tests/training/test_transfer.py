@@ -102,8 +102,16 @@ def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
 
 
 def test_networks_do_not_grow_where_nothing_fits(tiny_run):
-    with pytest.raises(BadOrigin, match="the preset of that run"):
+    with pytest.raises(BadOrigin, match=r"What grows whole from 40x56: tiny, base\. Train"):
         weights_of(tiny_run.run, configure("smoke", 112, 80, noise_size=20))
+
+
+def test_networks_that_grow_in_part_are_told_with_those_that_grow_whole(tiny_run, tmp_path, capsys):
+    run = train.start(tiny_run.data, tmp_path / "run", "nano", images=8, batch=8)
+    capsys.readouterr()
+    weights_of(run.folder, configure("nano", 112, 80))
+    told = capsys.readouterr().out
+    assert "other widths than nano has here, and are learnt anew. What grows whole from 40x56: tiny" in told
 
 
 def test_names_do_not_depend_on_what_was_built_before():
