@@ -91,6 +91,48 @@ def test_a_list_of_objects_is_read(tmp_path: Path):
     assert read(path)[0] == [{"epoch": 0, "d": 1}, {"epoch": 1, "d": 2}]
 
 
+LISTS = "[[0, 0.5, 1.5], [1, 0.25, NaN], [2, 0.125, 3.5], [3, 0.1, 4.0]]"
+BROKEN_LINES = "\n ".join(LISTS.replace("],", "],|").split("|"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LISTS,
+        BROKEN_LINES,
+        json.dumps(json.loads(LISTS), indent=1),
+        LISTS.replace("NaN", "nan"),  # as Python prints it
+        LISTS[1:-1].replace("], ", "]\n").replace("NaN", "nan"),  # a list a line
+        "[[0, 1, 2, 3], [0.5, 0.25, 0.125, 0.1], [1.5, NaN, 3.5, 4.0]]",  # each a column
+    ],
+)
+def test_lists_without_names_are_read_by_their_places(tmp_path: Path, text: str):
+    path = tmp_path / "log.json"
+    path.write_text(text)
+    rows, remarks = read(path)
+    assert remarks == []
+    assert [[row[f"col{place}"] for place in (1, 2, 3)] for row in (rows[0], rows[2], rows[3])] == [
+        [0, 0.5, 1.5],
+        [2, 0.125, 3.5],
+        [3, 0.1, 4.0],
+    ]
+    assert str(rows[1]) == "{'col1': 1.0, 'col2': 0.25, 'col3': nan}"
+
+
+def test_one_list_is_one_column_and_a_long_line_a_whole_list(tmp_path: Path):
+    (tmp_path / "loss.json").write_text("[0.5, 0.25]")
+    assert read(tmp_path / "loss.json")[0] == [{"col1": 0.5}, {"col1": 0.25}]
+    (tmp_path / "losses.json").write_text(json.dumps([[i / 7, i / 3] for i in range(9_000)]))
+    assert len(read(tmp_path / "losses.json")[0]) == 9_000
+
+
+def test_printed_lines_that_begin_with_a_bracket_are_no_json(tmp_path: Path):
+    (tmp_path / "log.txt").write_text("[1, 2000] d_loss: 0.5\n[1, 4000] d_loss: 0.4\n")
+    assert [row["d_loss"] for row in read(tmp_path / "log.txt")[0]] == [0.5, 0.4]
+    (tmp_path / "log.txt").write_text("[64, 64, 3]\nstep 1 d_loss: 0.5\nstep 2 d_loss: 0.4\n")
+    assert [row["d_loss"] for row in read(tmp_path / "log.txt")[0] if "d_loss" in row] == [0.5, 0.4]
+
+
 LINES = {
     "[Epoch 3, Step 20] d_loss = 0.0001 | gan_loss = 10.52": {
         "Epoch": 3, "Step": 20, "d_loss": 0.0001, "gan_loss": 10.52,

@@ -3,7 +3,8 @@
 import codecs
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ HEAD = 4096
 """Bytes and lines that tell what kind a file is."""
 LINE = 100_000
 """Characters after which a line is broken, so that a file without line ends needs no memory."""
+BEGINNING = re.compile(r"\{|\[$|\[\{|\[\[($|(-?\d[\d.eE+-]*|NaN|nan)[,\]])")
+"""Of JSON over several lines, without white space. Printed lines too begin with brackets: "[0/25][5/15]"."""
 CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\b\x1b")
 
 
@@ -96,15 +99,12 @@ def text_log(path: Path, encoding: str) -> Log:
     head = [line for line in islice(lines(), 40) if line.strip()]
     if not head:
         raise BadLog(f"{path} is empty. If the run has just begun, ask again after its first lines.")
-    if is_object(head[0]):
-        if any(isinstance(value, list | dict) for value in json.loads(head[0]).values()) and len(head) == 1:
-            return whole_json(path, encoding)
+    first = tables.parsed(head[0])
+    if len(head) == 1 and is_whole(first):
+        return whole_json(path, encoding)
+    if isinstance(first, dict) or are_lists(head):
         return Log(path, "JSONL", lambda remark: tables.json_lines(lines(), remark))
-    if (
-        head[0].lstrip().startswith("{")
-        or "".join(head[0].split()) in ("[", "[{")
-        or head[0].startswith("[{")
-    ):
+    if BEGINNING.match("".join(head[0].split())):
         return whole_json(path, encoding)
     if dialect := tables.dialect_of(head):
         return Log(path, "CSV", lambda remark: tables.csv_rows(lines(), dialect, remark))
@@ -116,7 +116,7 @@ def whole_json(path: Path, encoding: str) -> Log:
     if os.path.getsize(path) > tables.JSON_BYTES:
         raise BadLog(f"{path} is too large for one piece of JSON. Write JSONL: an object a line.")
     try:
-        value = json.loads(path.read_text(encoding, errors="replace"))
+        value = json.loads(tables.python_numbers(path.read_text(encoding, errors="replace")))
     except (ValueError, RecursionError) as error:
         raise BadLog(
             f"{path} is JSON that ends too early or is damaged ({error}). If the run still writes it, ask "
@@ -127,12 +127,16 @@ def whole_json(path: Path, encoding: str) -> Log:
     return Log(path, "JSON", lambda remark: iter(rows))
 
 
-def is_object(line: str) -> bool:
-    """Tell whether a line is a JSON object by itself."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
+def is_whole(value: object) -> bool:
+    """Tell whether the one line of a file holds all of a log."""
+    if isinstance(value, dict):
+        return any(isinstance(inner, list | dict) for inner in value.values())
+    return isinstance(value, list)
+
+
+def are_lists(lines: Sequence[str]) -> bool:
+    """Tell whether most lines are lists of numbers, as Python prints what train_on_batch returned."""
+    return 2 * sum(bool(tables.row_of(tables.parsed(line))) for line in lines) > len(lines)
 
 
 def lines_of(path: Path, encoding: str) -> Iterator[str]:

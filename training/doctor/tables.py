@@ -16,6 +16,7 @@ POSITION = "position"
 DELIMITERS = ",;\t|"
 GAPS = {"", "NA", "None", "null", "-"}
 """Cells without a value; Keras' CSVLogger writes NA."""
+NOTHING, INFINITE = re.compile(r"\bnan\b"), re.compile(r"\binf\b")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
 
 
@@ -84,18 +85,21 @@ def value(cell: str, delimiter: str) -> float | None:
 
 
 def json_lines(lines: Iterable[str], remark: Remark) -> Iterator[Row]:
-    """Yield the numbers of each object; inner objects' names are joined by /."""
+    """Yield the numbers of each object, or of each list, whose columns are named col1, col2 and so on.
+
+    Inner objects' names are joined by /.
+    """
     unread, last = 0, False
     for line in lines:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(python_numbers(line))
         except (ValueError, RecursionError):
             unread, last = unread + 1, True
             continue
         last = False
-        if isinstance(value, dict) and (row := flat(value)):
+        if row := row_of(value):
             yield row
     if last and unread == 1:
         remark("The last line is cut: the run seems to be still writing it.")
@@ -103,10 +107,37 @@ def json_lines(lines: Iterable[str], remark: Remark) -> Iterator[Row]:
         remark(f"{unread:,} lines are no JSON and were passed over.")
 
 
-def json_rows(value: object) -> list[Row]:
-    """Return the rows of a list of objects, or of an object of lists as Keras' History is."""
+def parsed(line: str) -> object:
+    """Return what a line says that is JSON by itself; None if it is none."""
+    try:
+        return json.loads(python_numbers(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def python_numbers(text: str) -> str:
+    """Return lists that Python printed as JSON, where nan and inf have other names."""
+    if '"' in text or not text.lstrip().startswith("["):
+        return text
+    return INFINITE.sub("Infinity", NOTHING.sub("NaN", text))
+
+
+def row_of(value: object) -> Row:
+    """Return the numbers of an object by their names, or of a list by their places."""
+    if isinstance(value, dict):
+        return flat(value)
     if isinstance(value, list):
-        return [row for item in value if isinstance(item, dict) and (row := flat(item))]
+        return flat({unnamed(place): inner for place, inner in enumerate(value, 1)})
+    return {}
+
+
+def json_rows(value: object) -> list[Row]:
+    """Return the rows of a list of objects or lists, or of an object of lists as Keras' History is."""
+    if isinstance(value, list) and all(isinstance(item, list) for item in value):
+        return list_rows(value)
+    if isinstance(value, list):
+        rows = (row_of(item if isinstance(item, dict | list) else [item]) for item in value)
+        return [row for row in rows if row]
     columns = dict(lists_in(value)) if isinstance(value, dict) else {}
     rows = []
     for position, numbers in enumerate(zip_longest(*columns.values())):
@@ -115,6 +146,13 @@ def json_rows(value: object) -> list[Row]:
         if row:
             rows.append({POSITION: float(position)} | row)
     return rows
+
+
+def list_rows(lists: list[list[Any]]) -> list[Row]:
+    """Return the rows of lists: of many short ones each is a row, of a few long ones each is a column."""
+    if 0 < len(lists) < min(map(len, lists)):
+        lists = [list(row) for row in zip_longest(*lists)]
+    return [row for numbers in lists if (row := row_of(numbers))]
 
 
 def lists_in(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:

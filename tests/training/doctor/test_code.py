@@ -79,6 +79,13 @@ IPYTHON = """\
   %matplotlib inline
   !!pip install keras
   files, = !ls *.png
+  ! python train.py \\
+      --epochs 3 \\
+      --out runs
+  old = !ls \\
+  runs
+  total = 1 + \\
+      2
   for kind in [1]:
       seconds = %time 3
       os.path?
@@ -98,6 +105,13 @@ def test_what_only_ipython_knows_takes_no_line_from_a_notebook(tmp_path):
         "pass  # %matplotlib inline",
         "pass  # !!pip install keras",
         "files, = None  # !ls *.png",
+        "pass  # ! python train.py \\",
+        "#     --epochs 3 \\",
+        "#     --out runs",
+        "old = None  # !ls \\",
+        "# runs",
+        "total = 1 + \\",
+        "    2",
         "for kind in [1]:",
         "    seconds = None  # %time 3",
         "    pass  # os.path?",

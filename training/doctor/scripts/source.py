@@ -13,9 +13,9 @@ from pathlib import Path
 from training.trouble import NothingToJudge
 
 FOREIGN_CELLS = ("%%bash", "%%html", "%%javascript", "%%latex", "%%sh", "%%svg", "%%writefile", "%%script")
-MAGIC = re.compile(r"(%%?|!!?|\?\??)[A-Za-z./{]")
+MAGIC = re.compile(r"(%%?|!!?\s*|\?\??)[A-Za-z./{]")
 QUESTION = re.compile(r"%{0,2}[A-Za-z_][\w.*\[\]]*\?\??\s*")
-ASSIGNED = re.compile(r"^([\w\s.,\[\]]+=\s*)(%[A-Za-z]{2}.*|![\w./{].*)")  # with %s a string goes on
+ASSIGNED = re.compile(r"^([\w\s.,\[\]]+=\s*)(%[A-Za-z]{2}.*|!\s*[\w./{].*)")  # with %s a string goes on
 
 
 class BadScript(NothingToJudge):
@@ -108,14 +108,23 @@ def read_notebook(path: Path) -> tuple[str, list[tuple[int, int]]]:
 
 
 def plain(source: str) -> list[str]:
-    """Turn a cell into lines of Python: magics, shell commands and questions are commented out."""
+    """Turn a cell into lines of Python: magics, shell commands and questions are commented out.
+
+    Those that end with a backslash go on in the next line.
+    """
     lines = source.splitlines() or [""]
     first = next(filter(str.strip, lines), "")
     bare = first.lstrip()
     if bare.startswith(FOREIGN_CELLS):
         return [f"# {line}" for line in lines]
     indent = first[: len(first) - len(bare)]  # IPython takes it from all lines
-    return [without_magic(line.removeprefix(indent)) for line in lines]
+    found: list[str] = []
+    goes_on = False
+    for line in (line.removeprefix(indent) for line in lines):
+        written = f"# {line}" if goes_on else without_magic(line)
+        goes_on = line.endswith("\\") and (goes_on or written != line)
+        found.append(written)
+    return found
 
 
 def without_magic(line: str) -> str:
