@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.doctor.finding import Finding, worst_first
+from training.doctor.scripts.repair import not_rebuilt
 from training.doctor.scripts.repair import repair as mended_text
 from training.doctor.scripts.rules import RULES
 from training.doctor.scripts.script import Script
-from training.doctor.scripts.source import BadScript, read
+from training.doctor.scripts.source import BadScript, listed, read
+
+OF_A_STEP = frozenset({"C3", "C8", "C10", "C15", "C16", "C19", "C22"})
+"""Findings that a training step written anew mends, and no change where they stand."""
 
 
 def examine(path: Path) -> list[Finding]:
@@ -39,12 +43,20 @@ class Repaired:
     out: Path
     mended: list[Finding]
     left: list[Finding]
+    why: str = ""
+    """Why the script was given no training step, which some of those left would take."""
 
     def __str__(self) -> str:
         """Say it in a few lines."""
         lines = [f"Wrote {self.out}."]
         lines += [f"  mended: {finding.id} {finding.name} ({finding.where})" for finding in self.mended]
         lines += [f"  not mended: {finding.id} {finding.name} ({finding.where})" for finding in self.left]
+        waiting = sorted({finding.id for finding in self.left} & OF_A_STEP, key=lambda id: int(id[1:]))
+        if self.why and waiting:
+            lines.append(
+                f"  For {listed(waiting)} the training step would be written anew, which --fix cannot do "
+                f"here: {self.why}. What to do by hand stands with each finding."
+            )
         return "\n".join(lines)
 
 
@@ -63,4 +75,5 @@ def repair(path: Path, out: Path) -> Repaired:
     out.write_text(text, encoding="utf-8")
     left = diagnose(understood(out))
     still = {finding.id for finding in left}
-    return Repaired(out, [finding for finding in diagnose(script) if finding.id not in still], left)
+    mended = [finding for finding in diagnose(script) if finding.id not in still]
+    return Repaired(out, mended, left, not_rebuilt(script))

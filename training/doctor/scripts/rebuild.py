@@ -35,14 +35,15 @@ class Course:
         return self.stacked.loops[0]
 
 
+class NoCourse(Exception):
+    """A script trains in another way than the one that can be rebuilt; says in which."""
+
+
 def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     """Change the training function, if it is of the known shape; else change nothing."""
-    course = course_of(script)
-    if (
-        course is None
-        or not cross_entropies(script)
-        or not all(text.alone(node) for node in touched(script, course))
-    ):
+    try:
+        course = rebuildable(script, text)
+    except NoCourse:
         return
     yield from thaw(script, text)
     yield from play(script, text, course)
@@ -54,6 +55,16 @@ def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     yield from unnormalise(script, text)
 
 
+def rebuildable(script: Script, text: Text) -> Course:
+    """Find the training function that can be changed. Raises NoCourse."""
+    course = found_course(script)
+    if not cross_entropies(script):
+        raise NoCourse("the discriminator's loss is no binary cross-entropy")
+    if not all(text.alone(node) for node in touched(script, course)):
+        raise NoCourse("a line of the training loop holds more than one statement")
+    return course
+
+
 def touched(script: Script, course: Course) -> list[ast.stmt]:
     """Return the statements beside or in place of which lines are written."""
     calls = [script.parents[call.node] for call in [*course.judged, course.stacked]]
@@ -62,12 +73,22 @@ def touched(script: Script, course: Course) -> list[ast.stmt]:
 
 
 def course_of(script: Script) -> Course | None:
-    """Find the one loop in which discriminator and stacked model take turns."""
+    """Find the one loop in which discriminator and stacked model take turns; None if there is none."""
+    try:
+        return found_course(script)
+    except NoCourse:
+        return None
+
+
+def found_course(script: Script) -> Course:
+    """Find that loop. Raises NoCourse."""
+    if script.taped:
+        raise NoCourse("it has training steps of its own already, under a GradientTape")
     stacks = [
         call for call in script.of_networks(Role.STACK, "train_on_batch") if call.loops and call.function
     ]
-    if len(stacks) != 1 or stacks[0].function is None or script.taped:
-        return None
+    if len(stacks) != 1 or stacks[0].function is None:
+        raise NoCourse("no function of its own trains one stacked model by train_on_batch in a loop")
     function, stacked = stacks[0].function, stacks[0]
     judged = [
         call
@@ -79,14 +100,14 @@ def course_of(script: Script) -> Course | None:
     ]
     real = real_pictures(script, judged)
     generator = generator_in(script, function)
-    if len(own) != len(judged) + 1 or not 0 < len(judged) < 3 or real is None or generator is None:
-        return None
+    if len(own) != len(judged) + 1 or not 0 < len(judged) < 3:
+        raise NoCourse("the discriminator's train_on_batch does not stand once or twice beside it")
     noise = stacked.argument("x", 0)
-    if noise is None or isinstance(noise, ast.List | ast.Tuple) or isinstance(real, ast.List | ast.Tuple):
-        return None  # pictures with labels: the step below knows pictures alone
+    if any(isinstance(given, ast.List | ast.Tuple) for given in (noise, real)):
+        raise NoCourse("the pictures come with labels, and the step knows pictures alone")
     discriminator, stack = judged[0].receiver, stacked.receiver
-    if discriminator is None or stack is None:
-        return None
+    if real is None or noise is None or generator is None or discriminator is None or stack is None:
+        raise NoCourse("it cannot be made out what is given to which network")
     names = (generator, *map(ast.unparse, (discriminator, stack, real, noise)))
     return Course(function, judged, stacked, *names)
 
@@ -255,7 +276,7 @@ def keep(script: Script, text: Text, course: Course) -> Iterator[Edit]:
         yield text.behind(course.loop.body[-1], save if inner else f"if {turn} % 500 == 0:\n    {save}")
 
 
-def top_statement(script: Script, node: ast.stmt) -> ast.stmt:
+def top_statement(script: Script, node: ast.AST) -> ast.stmt:
     """Return the statement of the module that a node stands in."""
     outer = [node, *script.around(node)]
     return next(

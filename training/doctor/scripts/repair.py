@@ -7,7 +7,7 @@ from dataclasses import replace
 from training.doctor.scripts.complete import with_imports
 from training.doctor.scripts.edits import Edit, Text, applied
 from training.doctor.scripts.networks import KINDS, Layer, Network, Role
-from training.doctor.scripts.rebuild import course_of, rebuild
+from training.doctor.scripts.rebuild import NoCourse, course_of, rebuild, rebuildable, top_statement
 from training.doctor.scripts.rules_game import bounded_margin, generator_losses, is_mean, wrong_sign
 from training.doctor.scripts.rules_habits import behind_loops
 from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
@@ -23,11 +23,20 @@ from training.doctor.scripts.rules_training import (
     measures_accuracy,
     normal_interpolation,
     optimizer_uses,
+    smoothed_accuracy,
     squashed_before_loss,
 )
 from training.doctor.scripts.script import Script
 
 Mend = Callable[[Script, Text], Iterator[Edit]]
+
+HARD_ACCURACY = '''\
+def hard_accuracy(labels, answers):
+    """Take a label for real above a half: Keras' own accuracy never finds one of 0.9 right."""
+    return tf.cast((answers > {edge}) == (labels > 0.5), tf.float32)
+
+
+'''
 
 
 def repair(script: Script) -> str:
@@ -36,6 +45,15 @@ def repair(script: Script) -> str:
     edits = [edit for mend in MENDS for edit in mend(script, text)]
     changed = applied(script.source.text, edits)
     return with_imports(Script(replace(script.source, text=changed, tree=ast.parse(changed), cells=())))
+
+
+def not_rebuilt(script: Script) -> str:
+    """Say why a script was given no step of its own; empty where it was."""
+    try:
+        rebuildable(script, Text(script.source))
+    except NoCourse as reason:
+        return str(reason)
+    return ""
 
 
 def slips(script: Script, text: Text) -> Iterator[Edit]:
@@ -49,24 +67,55 @@ def slips(script: Script, text: Text) -> Iterator[Edit]:
 
 def logits(script: Script, text: Text) -> Iterator[Edit]:
     """Let the discriminator answer in logits, and its loss take them."""
-    if not any(squashed_before_loss(script)) and not any(logits_mismatch(script)):
+    dropped = sigmoids(script, text)
+    if dropped is None:
         return
-    ends = [network.layers[-1] for network in script.discriminators if network.layers]
-    dropped = [edit for layer in ends for edit in linear(layer, text)]
-    if len(dropped) < sum(network.output == "sigmoid" for network in script.discriminators):
-        return  # the sigmoid stands elsewhere: half a change would be worse than none
     yield from dropped
-    keras = "keras" if imports(script, "keras") and not imports(script, "tf") else "tf.keras"
+    keras = keras_of(script)
     for loss, of_logits in cross_entropies(script):
         if of_logits is False and isinstance(loss, ast.Call):
             given = next((word for word in loss.keywords if word.arg == "from_logits"), None)
             yield text.put(given.value, "True") if given else text.add_argument(loss, "from_logits=True")
         elif of_logits is False:
             yield text.put(loss, f"{keras}.losses.BinaryCrossentropy(from_logits=True)")
-    for call in script.of_networks(Role.DISCRIMINATOR, "compile"):
-        metrics = call.argument("metrics")
-        if metrics is not None and measures_accuracy(call):
-            yield text.put(metrics, f"[{keras}.metrics.BinaryAccuracy(threshold=0.0)]")
+
+
+def sigmoids(script: Script, text: Text) -> list[Edit] | None:
+    """Return what takes the discriminator's sigmoids out; None where its answer stays what it is."""
+    if not any(squashed_before_loss(script)) and not any(logits_mismatch(script)):
+        return None
+    ends = [network.layers[-1] for network in script.discriminators if network.layers]
+    dropped = [edit for layer in ends for edit in linear(layer, text)]
+    # Where a sigmoid stands elsewhere half a change would be worse than none.
+    return dropped if len(dropped) >= sum(squashed(script)) else None
+
+
+def squashed(script: Script) -> list[bool]:
+    """Tell of each discriminator whether it answers in probabilities."""
+    return [network.output == "sigmoid" for network in script.discriminators]
+
+
+def accuracies(script: Script, text: Text) -> Iterator[Edit]:
+    """Measure the discriminator by what it answers now, and by hard labels where they are smoothed."""
+    to_logits, smooth = sigmoids(script, text) is not None, any(smoothed_accuracy(script))
+    measured = [
+        (call, metrics)
+        for call in script.of_networks(Role.DISCRIMINATOR, "compile")
+        if (metrics := call.argument("metrics")) is not None and measures_accuracy(call)
+    ]
+    if smooth and course_of(script) is None:
+        edge = 0.0 if to_logits or not any(squashed(script)) else 0.5
+        yield text.before(top_statement(script, measured[0][0].node), HARD_ACCURACY.format(edge=edge))
+        for _, metrics in measured:
+            yield text.put(metrics, "[hard_accuracy]")
+    elif to_logits:
+        for _, metrics in measured:
+            yield text.put(metrics, f"[{keras_of(script)}.metrics.BinaryAccuracy(threshold=0.0)]")
+
+
+def keras_of(script: Script) -> str:
+    """Return the name that Keras has in a script, or is to have."""
+    return "keras" if imports(script, "keras") and not imports(script, "tf") else "tf.keras"
 
 
 def imports(script: Script, name: str) -> bool:
@@ -238,6 +287,7 @@ MENDS: tuple[Mend, ...] = (
     margins,
     signs,
     logits,
+    accuracies,
     passes,
     ranges,
     kernels,

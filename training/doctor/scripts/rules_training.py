@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import Role
@@ -384,7 +384,8 @@ def held(script: Script) -> bool:
 
 def smoothed_accuracy(script: Script) -> Iterator[Finding]:
     """C12: Keras' accuracy wants labels that are 0 or 1."""
-    measured = [call for call in script.of_networks(Role.DISCRIMINATOR, "compile") if measures_accuracy(call)]
+    compiled = script.of_networks(Role.DISCRIMINATOR, "compile")
+    measured = [call for call in compiled if measures_accuracy(call, script.reader.functions)]
     if not measured:
         return
     trained = script.of_networks(Role.DISCRIMINATOR, "train_on_batch")
@@ -406,10 +407,12 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
         )
 
 
-def measures_accuracy(call: Call) -> bool:
-    """Does this compile ask for accuracy?"""
+def measures_accuracy(call: Call, others: Container[str] = ()) -> bool:
+    """Does this compile ask for accuracy, by none of the other names?"""
     metrics = call.argument("metrics")
-    return metrics is not None and "acc" in ast.unparse(metrics).lower()
+    named = metrics.elts if isinstance(metrics, ast.List | ast.Tuple) else [metrics] if metrics else []
+    words = [ast.unparse(metric) for metric in named]
+    return any("acc" in word.lower() and word not in others for word in words)
 
 
 def smoothed(script: Script, label: ast.expr) -> list[ast.expr]:
