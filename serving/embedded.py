@@ -3,12 +3,9 @@
 import asyncio
 import logging
 import os
-import re
-import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,11 +28,9 @@ from serving.backend import (
 )
 from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, MODELS, SCORE, Signature, is_version
 from serving.priority import step_back
+from serving.quiet import start_up_notes_dropped
 
 log = logging.getLogger(__name__)
-
-STDERR = 2  # the file descriptor, which native code writes to
-START_UP_NOTE = re.compile(rb"I0000 |WARNING: All log messages before absl::InitializeLog")
 
 Loaded: TypeAlias = Any
 """Something of TensorFlow's, which ships no types."""
@@ -221,26 +216,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, signatures.BrokenContract | BackendError):
         return str(error).removesuffix(".")
     return "its files are damaged or incomplete"
-
-
-@contextmanager
-def start_up_notes_dropped() -> Generator[None]:
-    """Hold back what is written to stderr, and let it through without TensorFlow's notes.
-
-    TensorFlow 2.21 writes them on import, before any log level of its own counts.
-    """
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(STDERR)
-        os.dup2(held.fileno(), STDERR)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, STDERR)
-            os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if not START_UP_NOTE.match(line):
-                    os.write(STDERR, line)
 
 
 def load(version: Version) -> Pair:

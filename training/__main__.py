@@ -140,6 +140,7 @@ def train(
         dry_run: Say what the run would take and stop; nothing is written.
         resume: Go on with the run as it was started; only --images, --doctor and --without may change.
     """
+    import_tensorflow()
     from training import train as trainer
     from training.config import BadConfig
     from training.judge import Judge
@@ -186,6 +187,7 @@ def export(run: Run, store: Store, data: Path | None = None) -> None:
         store: Model store; a new version appears in it whole or not at all.
         data: The run's dataset, if it is no longer where it was at training.
     """
+    import_tensorflow()
     from training.export import export
 
     version = export(run, store, data)
@@ -211,6 +213,7 @@ def evaluate(
         seeds: Draws, from which the spread is taken.
         inception: Weights of Keras' InceptionV3 without its top, if they are not in Keras' own folder.
     """
+    import_tensorflow()
     from training.evaluate import evaluate
 
     print(evaluate(run, data, count, seeds, inception).table())
@@ -246,6 +249,7 @@ def doctor(
     from training.doctor import consult
 
     if demo:
+        import_tensorflow()
         from training.doctor.demo import demo as compare
 
         print(compare(target or Path("doctor-demo"), minutes))
@@ -267,9 +271,18 @@ def report(run: Run) -> None:
     Args:
         run: Folder of the run, finished or still being written.
     """
+    import_tensorflow()
     from training.report import write
 
     print(f"Open it in a browser: {write(run)}")
+
+
+def import_tensorflow() -> None:
+    """Load it for a command that needs it, ahead of the rooms that import it, without its notes."""
+    from serving.quiet import start_up_notes_dropped
+
+    with start_up_notes_dropped():
+        import tensorflow  # noqa: F401
 
 
 COMMANDS = {

@@ -469,7 +469,8 @@ def test_loading_leaves_the_terminal_to_the_gateway():
     program = f"""
 import asyncio, os
 from pathlib import Path
-from serving.embedded import EmbeddedBackend, start_up_notes_dropped
+from serving.embedded import EmbeddedBackend
+from serving.quiet import start_up_notes_dropped
 with start_up_notes_dropped():
     os.write(2, b"a word of somebody else's\\n")
 print(asyncio.run(EmbeddedBackend(Path({str(MODELS)!r}), deadline=60).info()).noise_size)

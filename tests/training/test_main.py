@@ -45,6 +45,8 @@ def test_tensorflow_is_told_to_use_onednn_before_it_is_loaded_unless_the_user_ch
     command = [sys.executable, "-c", ONEDNN]
     ran = subprocess.run(command, env=environment | given, capture_output=True, text=True, timeout=120)
     assert ran.stdout.split() == ["False", used]
+    assert ran.stderr.startswith("holofoil: nowhere holds no run")
+    assert ran.stderr.count("\n") == 1  # and none of the notes that TensorFlow starts with
 
 
 REFUSED = [

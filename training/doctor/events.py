@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.quiet import start_up_notes_dropped
 from training.doctor.rows import Remark, Row
 from training.doctor.runs import BadLog
 
@@ -40,7 +41,8 @@ def rows(files: Sequence[Path], folder: Path, remark: Remark) -> Iterator[Row]:
 
 def scalars(file: Path, prefix: str, remark: Remark) -> Iterator[Scalar]:
     """Yield step, tag and value of each scalar of one file."""
-    from tensorflow.core.util.event_pb2 import Event
+    with start_up_notes_dropped():
+        from tensorflow.core.util.event_pb2 import Event
 
     for record in records(file, remark):
         event = Event.FromString(record)
