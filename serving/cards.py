@@ -192,7 +192,7 @@ def unreadable(file: BinaryIO, formats: tuple[str, ...]) -> BadCard:
     file.seek(0)
     beginning = file.read(4)
     if not beginning:
-        return BadCard("empty", "The file is empty. Send the image's bytes.")
+        return BadCard("empty", "The file is empty: there is no image in it.")
     if beginning.startswith(BEGINNINGS):
         return BadCard("corrupt", DAMAGED)
     return BadCard("unsupported", f"The file is none of {', '.join(formats)}. Save it as one of them.")

@@ -74,7 +74,7 @@ def load(folder: Path, labels: Labels = "none") -> Dataset:
         held_out = np.array([row["holdout"] for row in rows], bool)
         hashes = "".join(row["sha256"] for row in rows)
         names = [row["file"] for row in rows]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadDataset(
             f"{folder} is no prepared dataset. Make one: holofoil prepare FOLDER {shlex.quote(str(folder))}"
         ) from None

@@ -101,7 +101,8 @@ class Evaluation:
 
     def table(self) -> str:
         """Write the evaluation for people: each metric with its spread, and the floor beside it."""
-        lines = [f"After {self.images:,} images; mean ± standard deviation of {self.seeds} draws."]
+        draws = f"mean ± standard deviation of {self.seeds} draws" if self.seeds > 1 else "one draw"
+        lines = [f"After {self.images:,} images; {draws}."]
         for section in self.sections.values():
             heading = f"{section.title}, {section.cards:,} a side"
             lines += ["", f"{heading:44}{'generated':>18}{'real':>18}"]

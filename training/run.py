@@ -23,6 +23,7 @@ from training.staging import sync
 from training.trouble import Trouble, refusal
 
 LOCK = ".lock"
+KEPT = "Checkpoints are whole: a training goes on from the newest with --resume."
 
 
 class BadRun(Trouble):
@@ -119,7 +120,7 @@ class Run:
     def make_folders(self) -> None:
         """Make what files are written into, anew where a copy of the run has left it out."""
         for folder in (self.samples, self.checkpoints.folder):
-            with refusal_told(folder):
+            with refusal_told(folder, then=""):
                 folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -132,7 +133,7 @@ class Run:
             yield
             return
         self.make_folders()
-        with refusal_told(self.folder / LOCK):
+        with refusal_told(self.folder / LOCK, then=""):
             file = (self.folder / LOCK).open("w")
         with file:
             try:
@@ -279,7 +280,9 @@ class Run:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raise BadRun where a new run would overwrite one."""
+    """Raise BadRun where a new run would overwrite one, or is to be a file."""
+    if folder.exists() and not folder.is_dir():
+        raise BadRun(f"{folder} is a file. Name a folder for the run.")
     if (folder / "config.json").exists():
         raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
 
@@ -302,15 +305,13 @@ def replace_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def refusal_told(path: Path) -> Iterator[None]:
-    """Turn a disk's refusal into BadRun."""
+def refusal_told(path: Path, then: str = KEPT) -> Iterator[None]:
+    """Turn a disk's refusal into BadRun, and say what comes then."""
     try:
         yield
     except OSError as error:
-        raise BadRun(
-            f"{refusal(error, f'{path} could not be written')} Checkpoints are whole: a training goes on "
-            "from the newest with --resume."
-        ) from error
+        told = f"{refusal(error, f'{path} could not be written')} {then}"
+        raise BadRun(told.strip()) from error
 
 
 def place(line: str, setbacks: int) -> float:

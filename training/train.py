@@ -48,10 +48,12 @@ def start(
     BadConfig, BadDataset, BadOrigin, BadRun or GaveUp.
     """
     strategy = devices.strategy()
+    writes = devices.is_chief(strategy)
+    if writes:
+        refuse_taken(folder)  # before minutes of work for it
     cards, config = configured(data, preset, labels, hours, changes, strategy)
     devices.refuse_uneven(config, strategy.num_replicas_in_sync)
     weights = beginning(origin, config)
-    writes = devices.is_chief(strategy)
     judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
     run = Run.create(folder, config, Source.of(data, cards), writes)
     with run.held():

@@ -79,6 +79,7 @@ def test_one_seed_gives_the_same_numbers_again_and_no_spread(tiny_run, run):
     once, again = (evaluate(run, tiny_run.data, count=6, seeds=1) for _ in range(2))
     assert once.sections == again.sections
     assert once.sections["training"].measures["fid"].generated.deviation is None
+    assert once.table().startswith("After 48 images; one draw.\n")
 
 
 def test_with_cards_enough_held_out_cards_and_copies_are_measured(tiny_run, cards, run, tmp_path):

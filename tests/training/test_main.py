@@ -55,6 +55,8 @@ REFUSED = [
     (["prepare", ".", "out", "--size", "30x42"], "Near it are 28x40 and 32x44"),
     (["sample-cards", "out", "--count", "0"], "at least one card"),
     (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
+    (["train", __file__, "out"], "is no prepared dataset"),
+    (["train", "nowhere", __file__], "is a file. Name a folder for the run"),
     (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
     (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
     (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),

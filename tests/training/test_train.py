@@ -213,6 +213,12 @@ def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those
     assert run.restore(Networks.build(run.config)) == 16
 
 
+def test_a_folder_that_holds_a_run_is_refused_before_any_work(data, run, capsys):
+    with pytest.raises(BadRun, match="holds a run already"):
+        train.start(data, run.folder, "smoke")
+    assert "GFLOP" not in capsys.readouterr().out  # which is told once networks were built
+
+
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, run):
     for step in ("1", "2"):
         damage(run.checkpoints.folder / step / "weights.data-00000-of-00001")
