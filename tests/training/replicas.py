@@ -1,11 +1,14 @@
 """A program for tests: a few steps of a tiny run on the devices that are there, and what it ends with.
 
-    python -m tests.training.replicas CPUS OUT
+    python -m tests.training.replicas CPUS OUT [projected]
 
-TF_CONFIG joins it with others. OUT holds each replica's copy of each variable, and the metrics.
+TF_CONFIG joins it with others. OUT holds each replica's copy of each variable, and the metrics. With a
+projected discriminator the rates are next to nothing: Adam's first steps are as long for gradients that are
+rounding as for others, and there the gradients themselves are to be compared.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,13 +19,15 @@ from training.presets import configure
 from training.step import Step
 
 STEPS = 3
+PROJECTED = {"projected": 1.0, "projected_every": 2, "learning_rate": 1e-7}
 
 
-def main(cpus: int, out: str) -> None:
+def main(cpus: int, out: str, *more: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
     strategy = devices.strategy()
     config = configure("smoke", 56, 40, r1_every=2, augment=0.5, classes=("a", "b"), final_learning_rate=0.0)
+    config = replace(config, **(PROJECTED if "projected" in more else {}))
     with strategy.scope():
         networks = Networks.build(config)
         step = Step(config, networks)
@@ -41,4 +46,4 @@ def main(cpus: int, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])
