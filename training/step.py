@@ -151,7 +151,7 @@ class Step:
         else:
             slopes, metrics = tf.cond(turn.index % every == 0, lambda: gradients(every), lambda: gradients(0))
         self.discriminator_optimizer.apply(slopes, self.learnt["discriminator"])
-        real = {"d_gradient": tf.linalg.global_norm(slopes)} | vitals.of_real(turn.real)
+        real = {"d_gradient": self.length(slopes)} | vitals.of_real(turn.real)
         return metrics | {"projected_loss": projected_loss} | real
 
     def discriminator_gradients(
@@ -171,14 +171,17 @@ class Step:
                 slope = inputs.gradient(fake_logits, fake)
                 penalty += weight * turn.strength * self.config.r2 / 2 * gradient_penalty(slope)
             total = self.shared(adversarial + penalty)
-        generated = self.is_generated(turn)
+        told = tf.cast(fake_logits < 0, tf.float32)
+        pairs = tf.cast(real_logits[:, None] > fake_logits[None], tf.float32)
         return tape.gradient(total, self.learnt["discriminator"]), {
             "d_loss": adversarial,
             "penalty": penalty,
-            "real_accuracy": share(real_logits > 0),
-            "fake_accuracy": share(fake_logits < 0, generated),
-            "relativistic_accuracy": share(real_logits[:, None] > fake_logits[None], generated[None]),
-        } | vitals.of_logits(real_logits, fake_logits, generated)
+            "real_accuracy": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
+            "fake_accuracy": self.mean_of_generated(turn, told),
+            "relativistic_accuracy": tf.reduce_mean(self.mean_of_generated(turn, pairs)),
+            "real_logit": tf.reduce_mean(real_logits),
+            "fake_logit": self.mean_of_generated(turn, fake_logits),
+        }
 
     def projected_step(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Teach the projected discriminator by hinge loss, and return it: 2 is full confusion."""
@@ -209,11 +212,15 @@ class Step:
         learnt = self.learnt["generator"]
         slopes = tape.gradient(total, learnt)
         self.generator_optimizer.apply(slopes, learnt)
-        return {"g_loss": loss, "g_gradient": tf.linalg.global_norm(slopes)} | vitals.of_fake(fake)
+        return {"g_loss": loss, "g_gradient": self.length(slopes)} | vitals.of_fake(fake)
 
     def shared(self, loss: tf.Tensor) -> tf.Tensor:
         """Return this replica's part of the loss: Keras' optimizers add up the replicas' gradients."""
         return loss / self.replicas if self.replicas > 1 else loss
+
+    def length(self, slopes: list[tf.Tensor]) -> tf.Tensor:
+        """Return the norm of a gradient of `shared`: of this replica's own loss, whatever others have."""
+        return self.replicas * tf.linalg.global_norm(slopes)
 
     def fakes(self, turn: Turn, seed: tf.Tensor, training: bool) -> tf.Tensor:
         """Draw cards (rows, height, width, 3) in [-1, 1], of the kinds that the real ones are."""
@@ -228,9 +235,15 @@ class Step:
         others = negatives(turn.replica.placed(turn.real)[generated:], seed)
         return turn.replica.own(tf.concat([turn.replica.placed(fake)[:generated], others], 0))
 
-    def is_generated(self, turn: Turn) -> tf.Tensor:
-        """Tell for each of the discriminator's fakes whether the generator drew it."""
-        return turn.replica.own(tf.range(self.config.batch) < self.config.batch - self.config.negatives)
+    def mean_of_generated(self, turn: Turn, values: tf.Tensor) -> tf.Tensor:
+        """Return this replica's part of a mean over what the generator drew of the discriminator's fakes.
+
+        `values` are (..., rows). The mean of the replicas' parts is that over the whole batch, though the
+        last replica has fewer cards that were drawn, or none.
+        """
+        generated = self.config.batch - self.config.negatives
+        drawn = turn.replica.own(tf.range(self.config.batch) < generated)
+        return tf.reduce_sum(tf.where(drawn, values, 0.0), axis=-1) / (generated / self.replicas)
 
     def judge_both(self, turn: Turn, fake: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Judge real cards and fakes, in passes of their own unless the recipe mixes them."""
@@ -280,13 +293,6 @@ def thawed(discriminator: keras.Model, frozen: int) -> list[keras.Variable]:
         )
     kept = {id(variable) for layer in convolutions[:frozen] for variable in layer.trainable_variables}
     return [variable for variable in discriminator.trainable_variables if id(variable) not in kept]
-
-
-def share(truths: tf.Tensor, among: tf.Tensor | bool = True) -> tf.Tensor:
-    """Return the share of true entries among those that count."""
-    counted = tf.cast(tf.broadcast_to(among, tf.shape(truths)), tf.float32)
-    true = tf.reduce_sum(counted * tf.cast(truths, tf.float32))
-    return tf.math.divide_no_nan(true, tf.reduce_sum(counted))
 
 
 def averaging_rate(config: Config, index: tf.Tensor) -> tf.Tensor:

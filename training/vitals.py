@@ -20,13 +20,6 @@ FEW = 8
 """Cards of a batch whose spread is measured: a line of the log is the mean of many batches."""
 
 
-def of_logits(real: tf.Tensor, fake: tf.Tensor, generated: tf.Tensor) -> Metrics:
-    """Return the mean logits of real cards (n,) and of those fakes (n,) that were generated."""
-    weights = tf.cast(generated, tf.float32)
-    mean = tf.math.divide_no_nan(tf.reduce_sum(weights * fake), tf.reduce_sum(weights))
-    return {"real_logit": tf.reduce_mean(real), "fake_logit": mean}
-
-
 def of_real(cards: tf.Tensor) -> Metrics:
     """Return the lowest and highest pixel of cards (n, height, width, 3), and how far pixels spread."""
     return {
