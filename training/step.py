@@ -65,6 +65,11 @@ class Step:
         self.discriminator_optimizer = adam(config, self.learnt["discriminator"])
         for network in (networks.generator, networks.discriminator):
             devices.convolve_in(config.precision, network)
+        self.dropouts = [
+            layer.seed_generator
+            for layer in networks.discriminator.layers
+            if isinstance(layer, keras.layers.Dropout)
+        ]
         if self.replicas > 1:
             devices.normalise_together(networks.generator)
         self.compiled = self.compile()
@@ -129,9 +134,16 @@ class Step:
         probability, strength = moving
         strength *= easing(self.config, index)
         turn = Turn(replica, replica.own(to_unit(cards)), replica.own(labels), index, probability, strength)
+        self.rewind_dropout(index)
         metrics = self.discriminator_step(turn, seeds[0]) | self.generator_step(turn, seeds[1])
         follow(self.networks, averaging_rate(self.config, index))
         return tf.stack([metrics[name] for name in METRICS])
+
+    def rewind_dropout(self, index: tf.Tensor) -> None:
+        """Have dropout draw what it would in an unbroken run: it counts its draws, and no checkpoint does."""
+        draws = 3 - self.config.mixed_batch + self.loss.generator_sees_real  # of a step
+        for dropout in self.dropouts:
+            dropout.state.assign([self.config.seed, draws * index])
 
     def discriminator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
         """Teach the discriminator to tell real cards from fakes."""
