@@ -1,7 +1,9 @@
 """Pictures that are no cards: what an upload may be, and neither real cards nor the generator ever show.
 
 A discriminator that never met them extrapolates, and may call pixel noise the most real card of all. A few of
-its fakes are therefore negatives, as in negative data augmentation (Sinha et al. 2021).
+its fakes are therefore negatives, as in negative data augmentation (Sinha et al. 2021). Where there are two,
+as in the presets' batches of 32, these are the noise and the plain colour: cut-up and inverted cards come
+with a third and a fourth.
 """
 
 import tensorflow as tf
