@@ -17,7 +17,17 @@ from training.dataset import Dataset
 from training.export import cards_of
 from training.features import Cards, Features
 from training.inception import Embed, inception, weights_file
-from training.metrics import FEWEST, Spread, compare_features, copy_rate, fid, kid, nearest, pair_similarity
+from training.metrics import (
+    FEWEST,
+    Spread,
+    compare_features,
+    copy_rate,
+    fid,
+    kid,
+    nearest,
+    pair_similarity,
+    usual_copy_rate,
+)
 from training.models import Networks, draw
 from training.run import Run, grid, replace_text
 from training.sliced_wasserstein import sliced_wasserstein
@@ -242,15 +252,10 @@ def copies(result: Evaluation, held_out: Pool, train: Pool, fakes: list[Sample])
             f"it takes {FEWEST_FOR_COPIES}."
         )
         return
-    generated, floor = [], []
-    for seed, fake in enumerate(fakes):
-        some, others = np.array_split(np.random.default_rng(seed).permutation(len(held_out)), 2)
-        generated.append({"copy_rate": copy_rate(train.features, held_out.features, fake.features)})
-        floor.append(
-            {"copy_rate": copy_rate(train.features, held_out.features[some], held_out.features[others])}
-        )
+    rates = [copy_rate(train.features, held_out.features, fake.features) for fake in fakes]
+    floor = Spread(usual_copy_rate(train.features, held_out.features))
     title = f"Nearest of {len(train):,} training cards"
-    result.sections["copies"] = Section(title, len(fakes[0]), measures(generated, floor))
+    result.sections["copies"] = Section(title, len(fakes[0]), {"copy_rate": Measure(Spread.of(rates), floor)})
 
 
 def inception_of(weights: Path | None) -> Embed | None:

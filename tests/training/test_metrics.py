@@ -19,6 +19,7 @@ from training.metrics import (
     nearest,
     pair_similarity,
     squared_mmd,
+    usual_copy_rate,
 )
 
 anything = arrays(np.float32, st.tuples(st.integers(6, 12), st.just(4)), elements=st.floats(-8, 8, width=32))
@@ -132,6 +133,19 @@ def test_copies_are_found_and_new_cards_are_not():
     assert copy_rate(train, held_out, copies) == 1
     assert copy_rate(train, held_out, new) < 0.05
     assert copy_rate(train, held_out, np.concatenate([copies, new])) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("held_out", [20, 40, 250])
+def test_the_floor_of_the_copy_rate_is_what_a_generator_has_that_copies_nothing(held_out):
+    random = np.random.default_rng(held_out)
+    rates = []
+    for _ in range(100):
+        train, others, new = (
+            random.normal(size=(count, 8)).astype(np.float32) for count in (200, held_out, 400)
+        )
+        rates.append((copy_rate(train, others, new), usual_copy_rate(train, others)))
+    generated, floor = np.mean(rates, axis=0)
+    assert floor == pytest.approx(generated, rel=0.3)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (40, 56), (80, 112), (45, 63)])
