@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import cards
+from tests.fakes.pictures import decode
 from training import dataset
 from training.models import DISCRIMINATORS, Networks, to_unit
 from training.presets import configure
@@ -61,7 +62,7 @@ def test_no_side_shrinks_by_more_than_rounding_and_the_aspect_is_kept(height, wi
 
 def test_squashing_in_the_graph_is_squashing_in_prepare(tiny_run):
     """A picture scaled to the display size and then squashed is nearly the one that training saw."""
-    pictures = [cards.decode(path.read_bytes()).card for path in sorted(tiny_run.cards.iterdir())[:12]]
+    pictures = [decode(path.read_bytes()).card for path in sorted(tiny_run.cards.iterdir())[:12]]
     shown = np.stack([cards.fit(picture, 90, 64) for picture in pictures])
     trained_on = np.stack([cards.fit(picture, 64, 64) for picture in pictures])
     difference = 127.5 * np.abs(fit(to_unit(shown), (64, 64)) - to_unit(trained_on))
