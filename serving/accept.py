@@ -35,8 +35,8 @@ def ranges(accept: str) -> list[MediaRange]:
     found: list[MediaRange] = []
     for entry in accept.split(",", MOST)[:MOST]:
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
-        type, slash, subtype = name.partition("/")
-        if slash and type and subtype:
+        type, _, subtype = name.partition("/")
+        if type and subtype:
             found.append(MediaRange(type, subtype, quality(parameters)))
     return found
 

@@ -22,6 +22,13 @@ OFFERS = ["application/json", "image/png", "image/webp"]
         ("text/html, image/avif, image/webp, */*;q=0.8", "image/webp"),
         ("IMAGE/PNG ; Q=1", "image/png"),
         ("text/html", None),
+        ("image/png, image/webp;q=much", "image/png"),  # a q that cannot be read is 1, and no more than that
+        ("image/png, image/webp;q=7", "image/png"),
+        ("image/webp;q=nan, image/png;q=1", "image/png"),
+        ("image/png;q=1, image/webp", "image/png"),
+        ("image/png;q=0.9, image/webp", "image/webp"),
+        ("image/webp;q=1;q=0", "image/webp"),
+        ("text, image/", "application/json"),  # nothing that can be read is no wish
         ("image/png;q=0", None),
         ("*/*;q=0", None),
     ],

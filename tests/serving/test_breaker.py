@@ -19,6 +19,7 @@ def test_after_a_pause_one_caller_probes_and_the_others_wait():
     breaker = opened(10.0)
     assert not breaker.may_probe(10.0 + PAUSE / 2)
     assert breaker.wait(10.0 + PAUSE / 4) == PAUSE * 3 / 4
+    assert breaker.wait(10.0 + 2 * PAUSE) == 0
     assert breaker.may_probe(10.0 + PAUSE)
     assert not breaker.may_probe(10.0 + PAUSE)
 

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,12 +64,17 @@ def test_the_labels_of_a_seed_never_change():
 
 
 @given(st.lists(ANY_SEED, min_size=2, max_size=5), st.integers(1, 9), st.floats(0.05, 2), st.booleans())
-def test_a_walk_passes_the_noise_of_each_seed(seeds, frames, truncation, loop):
+def test_a_walk_passes_the_noise_of_each_seed_in_even_steps(seeds, frames, truncation, loop):
     rows = walk(seeds, frames, 8, truncation, loop)
     assert rows.dtype == np.float32
-    assert len(rows) == frames * len(seeds) if loop else frames * (len(seeds) - 1) + 1
-    for place, seed in zip(itertools.count(0, frames), seeds, strict=False):
-        assert np.array_equal(rows[place], draw(seed, 1, 8, truncation)[0])
+    assert len(rows) == (frames * len(seeds) if loop else frames * (len(seeds) - 1) + 1)
+    for place, passed in enumerate(rows):
+        stop, step = divmod(place, frames)
+        here, there = (row(seed, 8) for seed in (seeds[stop], seeds[(stop + 1) % len(seeds)]))
+        expected = truncation * between(here, there, step / frames)
+        assert np.array_equal(passed, expected.astype(np.float32))
+        if step == 0:
+            assert np.array_equal(passed, draw(seeds[stop], 1, 8, truncation)[0])
 
 
 @given(ANY_SEED, ANY_SEED, st.integers(2, 30), st.integers(2, 64))
@@ -83,6 +86,11 @@ def test_a_step_turns_evenly_and_changes_its_length_evenly(a, b, frames, size):
     turns = np.arccos(np.clip((directions[:-1] * directions[1:]).sum(axis=1), -1, 1))
     assert np.allclose(turns, turns[0], atol=1e-6)
     assert np.allclose(rows[-1], row(b, size))
+
+
+@given(ANY_SEED, st.floats(0, 1), st.integers(1, 64))
+def test_from_a_row_to_itself_nothing_moves(seed, share, size):
+    assert np.allclose(between(row(seed, size), row(seed, size), share), row(seed, size))
 
 
 @given(st.floats(0, 1))
