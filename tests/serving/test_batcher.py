@@ -346,6 +346,21 @@ def test_a_model_server_that_is_gone_is_asked_once_for_the_whole_batch():
     assert len(models.calls) <= 2
 
 
+@pytest.mark.parametrize(
+    ("cost", "sizes"),
+    [((0.0, 1.0), [8, 1]), ((0.5, 1.0), [8, 1]), ((8.0, 1.0), [16]), ((1.0, 0.0), [16])],
+)
+def test_a_batch_is_filled_up_unless_a_second_call_takes_less_time(cost, sizes):
+    async def story(batcher, models):
+        for rows in (1, FULL):  # how long calls take is known then
+            await batcher.generate(noise_of(range(rows)))
+        drawn = await batcher.generate(noise_of(range(9)))
+        assert numbers_of(drawn.cards) == list(range(9))
+
+    models = run(story, Models(cost), deadline=100.0)
+    assert [len(call.numbers) for call in models.calls[2:]] == sizes
+
+
 def test_what_fills_a_batch_size_is_not_copied():
     async def story(batcher, models):
         cards = cards_of(range(FULL))
@@ -385,6 +400,35 @@ def test_who_would_wait_past_the_deadline_is_refused_and_with_nobody_ahead_all_m
                 pass
 
     run(story, Models(cost=(1.0, 1.0)))
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_the_expected_wait_is_for_all_rows_ahead_ones_own_and_as_many_calls_of_the_other_lane(slots):
+    async def story(batcher, models):
+        now = asyncio.get_running_loop().time
+        for rows in (1, FULL):  # 1 s a call, and a row
+            await batcher.generate(noise_of(range(rows)))
+            await batcher.score(cards_of(range(rows)))
+
+        def fits(rows: int, seconds: float) -> bool:
+            try:
+                with batcher.drawing(rows, now() + seconds / slots):
+                    return True
+            except Overloaded:
+                return False
+
+        def wait(rows: int) -> int:
+            return next(seconds for seconds in range(100) if fits(rows, seconds + 0.5))
+
+        with batcher.drawing(FULL):
+            assert wait(1) == 2 + FULL + 1
+            assert wait(FULL) == 2 + 2 * FULL
+            with batcher.judging(1):
+                assert wait(1) == 2 + FULL + 1 + (1 + FULL)
+            with batcher.judging(5 * FULL):
+                assert wait(1) == 2 + FULL + 1 + 2 * (1 + FULL)
+
+    run(story, Models(cost=(1.0, 1.0)), deadline=1000.0, slots=slots)
 
 
 def test_nobody_is_let_in_behind_more_than_may_wait_whatever_the_deadline():
@@ -429,6 +473,25 @@ def test_an_answer_by_two_versions_is_asked_for_again():
         assert (drawn.version, numbers_of(drawn.cards)) == ("2", list(range(20)))
 
     run(story)
+
+
+def test_who_asks_what_the_models_are_waits_until_its_deadline_and_no_longer():
+    class Silent(Models):
+        async def info(self) -> ModelInfo:
+            await asyncio.sleep(100)
+            return await super().info()
+
+    async def story() -> None:
+        now = asyncio.get_running_loop().time
+        batcher = Batcher(Silent(), deadline=10.0)
+        began = now()
+        with pytest.raises(DeadlineExceeded):
+            await batcher.info(deadline=began + 3)
+        assert now() == began + 3
+        assert (await batcher.info()).classes == Models.classes
+        await batcher.close()
+
+    simulate(story())
 
 
 def test_closing_tells_those_who_wait():
@@ -490,6 +553,21 @@ def test_each_owner_hears_of_its_own_rows_as_itself():
 
     run(story, observer=Owners())
     assert heard == [("ann", FULL), ("bob", 2)]
+
+
+def test_a_request_of_several_calls_has_waited_until_the_first_of_them():
+    told: list[tuple[float, float]] = []
+
+    class Owner(Observer):
+        def answered(self, model, rows, queued, inferred):
+            told.append((queued, inferred))
+
+    async def story(batcher, models):
+        asked = [batcher.score(cards_of(range(rows))) for rows in (FULL, 2 * FULL)]
+        await asyncio.gather(*asked)
+
+    run(story, Models(cost=(1.0, 0.0)), observer=Owner())
+    assert told == [pytest.approx((0, 1)), pytest.approx((1, 2))]
 
 
 def test_no_rows_are_no_request():
