@@ -82,14 +82,20 @@ def test_the_gradient_of_every_change_is_its_adjoint(change, seed, probability):
     assert float(tf.reduce_sum(tape.gradient(score, CARDS) * v)) == pytest.approx(float(moved), abs=1e-9)
 
 
-def test_colour_leaves_greys_grey_and_stays_within_its_strengths():
-    grey = tf.repeat(tf.reduce_mean(CARDS, axis=3, keepdims=True), 3, axis=3)
+def test_colour_leaves_greys_grey_and_uses_all_of_its_strengths():
+    cards = tf.repeat(CARDS, 64, axis=0)
+    grey = tf.repeat(tf.reduce_mean(cards, axis=3, keepdims=True), 3, axis=3)
     seen = colour(grey, 1.0, SEED)
     np.testing.assert_allclose(seen, tf.repeat(seen[..., :1], 3, axis=3), atol=1e-12)
     contrast = tf.math.reduce_std(seen, axis=[1, 2, 3]) / tf.math.reduce_std(grey, axis=[1, 2, 3])
     brightness = tf.reduce_mean(seen - grey, axis=[1, 2, 3])
-    for strength, low, high in ((contrast, 0.5, 1.5), (brightness, -0.5, 0.5)):
-        assert low <= float(tf.reduce_min(strength)) < float(tf.reduce_max(strength)) <= high
+    # What a pixel has beside its grey is multiplied by contrast and saturation, on a whole card alike.
+    beside = (colour(cards, 1.0, SEED) - seen) / (cards - grey) / contrast[:, None, None, None]
+    saturation = tf.reduce_mean(beside, axis=[1, 2, 3])
+    np.testing.assert_allclose(beside, tf.zeros_like(beside) + saturation[:, None, None, None], atol=1e-6)
+    for strength, low, high in ((contrast, 0.5, 1.5), (brightness, -0.5, 0.5), (saturation, 0, 2)):
+        assert low <= float(tf.reduce_min(strength)) < low + 0.05
+        assert high - 0.05 < float(tf.reduce_max(strength)) <= high
 
 
 def test_translation_moves_pixels_without_changing_them():
@@ -110,10 +116,14 @@ def test_translation_takes_no_pixel_from_another_card():
         assert set(np.unique(card)) <= {0, number}
 
 
-def test_cutout_greys_out_one_rectangle():
-    holes = np.all(cut_out(tf.ones((32, 20, 20, 3)), 1.0, SEED) == 0, axis=3)
+def test_cutout_greys_out_one_rectangle_of_three_tenths_of_a_side():
+    holes = np.all(cut_out(tf.ones((32, 20, 10, 3)), 1.0, SEED) == 0, axis=3)
+    sides = []
     for hole in holes:
         rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-        assert 0 < len(rows) <= 7
-        assert 0 < len(columns) <= 7
+        assert len(rows) > 0
+        assert len(columns) > 0
         assert hole.sum() == len(rows) * len(columns)
+        sides.append((len(rows), len(columns)))
+    assert np.max(sides, axis=0).tolist() == [6, 3]  # fewer where it lies across the edge
+    assert {1, 20} <= {1 + row for hole in holes for row in np.flatnonzero(hole.any(axis=1))}
