@@ -158,6 +158,24 @@ def test_an_empty_body_can_be_read_and_after_it_only_leaving():
     simulate(story())
 
 
+def test_work_ends_when_the_client_leaves_in_the_middle_of_its_answer():
+    async def story():
+        loop = asyncio.get_running_loop()
+        connection = Connection(*start_of((0, body()), (3, LEFT)))
+
+        async def app(scope, receive, send):
+            await send(dict(START, headers=[]))
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+            await asyncio.sleep(100)
+
+        began = loop.time()
+        await Patience(app, 10)(connection.scope, connection.receive, connection.send)
+        assert loop.time() - began == 3
+        assert len(connection.answered) == 2
+
+    simulate(story())
+
+
 def test_what_is_done_after_a_complete_answer_is_not_cut():
     async def story():
         ends: list[str] = []

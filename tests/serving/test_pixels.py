@@ -23,6 +23,7 @@ from tests.serving.asking import client_of, is_problem
 
 THREADS = 2
 TOOK = 0.05  # seconds that a job is known to take
+AT_MOST = 10  # seconds that a closed gate holds a thread, so that a test that fails comes to its end
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def pixels() -> AsyncIterator[Pixels]:
 
 async def test_nobody_waits_while_a_thread_is_free(pixels: Pixels):
     gate = threading.Event()
-    job = asyncio.create_task(pixels.work("decode", 10, gate.wait))
+    job = asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST))
     await asyncio.sleep(0.01)
     assert pixels.wait == 0
     gate.set()
@@ -46,8 +47,8 @@ async def test_nobody_waits_while_a_thread_is_free(pixels: Pixels):
 
 async def test_the_wait_is_that_for_all_work_ahead(pixels: Pixels):
     gate = threading.Event()
-    jobs = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(4 * THREADS)]
-    unknown = asyncio.create_task(pixels.work("encode", 10, gate.wait))  # how long is not known yet
+    jobs = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(4 * THREADS)]
+    unknown = asyncio.create_task(pixels.work("encode", 10, gate.wait, AT_MOST))  # how long is not known yet
     await asyncio.sleep(0.01)
     assert pixels.wait == pytest.approx(4 * TOOK, rel=0.5)
     gate.set()
@@ -57,7 +58,7 @@ async def test_the_wait_is_that_for_all_work_ahead(pixels: Pixels):
 
 async def test_work_for_the_gone_is_not_begun_and_not_waited_for(pixels: Pixels):
     gate, begun = threading.Event(), []
-    running = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(THREADS)]
+    running = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(THREADS)]
     waiting = [asyncio.create_task(pixels.work("decode", 10, begun.append, n)) for n in range(50)]
     await asyncio.sleep(0.01)
     full = pixels.wait
@@ -72,7 +73,7 @@ async def test_work_for_the_gone_is_not_begun_and_not_waited_for(pixels: Pixels)
 
 async def test_work_that_runs_for_the_gone_keeps_its_thread(pixels: Pixels):
     gate = threading.Event()
-    running = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(THREADS)]
+    running = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(THREADS)]
     await asyncio.sleep(0.05)
     for job in running:
         job.cancel()
@@ -81,6 +82,28 @@ async def test_work_that_runs_for_the_gone_keeps_its_thread(pixels: Pixels):
     gate.set()
     await asyncio.sleep(0.2)
     assert pixels.wait == 0
+    gate.clear()
+    again = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(THREADS)]
+    await asyncio.sleep(0.01)
+    assert pixels.wait == pytest.approx(TOOK, rel=0.5)  # the gone are counted out once
+    gate.set()
+    await asyncio.gather(*again)
+
+
+async def test_what_is_larger_is_waited_for_longer(pixels: Pixels):
+    async def expected(size: int) -> float:
+        gate = threading.Event()
+        jobs = [asyncio.create_task(pixels.work("sized", size, gate.wait, AT_MOST)) for _ in range(THREADS)]
+        await asyncio.sleep(0)
+        wait = pixels.wait
+        gate.set()
+        await asyncio.gather(*jobs)
+        return wait
+
+    for _ in range(3):
+        await pixels.work("sized", 1, time.sleep, TOOK / 10)
+        await pixels.work("sized", 10, time.sleep, TOOK)
+    assert await expected(10) > 2 * await expected(1) > 0
 
 
 async def test_work_that_fails_fails_for_its_owner_and_is_over(pixels: Pixels):
@@ -89,7 +112,7 @@ async def test_work_that_fails_fails_for_its_owner_and_is_over(pixels: Pixels):
     assert all(isinstance(error, ValueError) for error in failed)
     assert pixels.wait == 0
     gate = threading.Event()
-    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(2 * THREADS)]
+    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(2 * THREADS)]
     await asyncio.sleep(0.01)
     assert pixels.wait == pytest.approx(2 * TOOK, rel=0.5)  # nothing was learnt of what failed at once
     gate.set()
@@ -105,7 +128,7 @@ async def test_work_that_fails_late_is_waited_for_like_any_other(pixels: Pixels)
         with pytest.raises(ValueError, match="cut short"):
             await pixels.work("decode", 10, fail_late)
     gate = threading.Event()
-    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait)) for _ in range(2 * THREADS)]
+    more = [asyncio.create_task(pixels.work("decode", 10, gate.wait, AT_MOST)) for _ in range(2 * THREADS)]
     await asyncio.sleep(0.01)
     assert pixels.wait > 3 * TOOK  # twice what each took before
     gate.set()

@@ -114,6 +114,25 @@ def test_a_part_that_is_no_file_of_ours_is_refused(disposition, code):
     assert refused.errors[0].code == code
 
 
+def test_a_part_without_a_name_does_not_take_the_name_of_the_one_before():
+    bare = b"--edge\r\nContent-Type: image/png\r\n\r\ntwo\r\n"
+    assert refusal(part(b"one") + bare + b"--edge--").errors[0].code == "unknown_part"
+
+
+def test_no_file_at_all_is_told():
+    assert "No file came" in refusal(b"--edge--\r\n").detail
+
+
+def test_of_several_broken_rules_each_is_told():
+    body = part(b"x", 'form-data; name="files"') + part(b"x", 'form-data; name="other"') + b"--edge--"
+    assert [fault.code for fault in refusal(body).errors] == ["not_a_file", "unknown_part"]
+
+
+def test_of_an_endless_name_the_beginning_is_kept():
+    (file,) = read(part(b"x", f'form-data; name="files"; filename="{"n" * 300}"') + b"--edge--")
+    assert file.filename == "n" * 255
+
+
 def test_a_charset_of_the_clients_choice_cannot_upset_the_names():
     body = part(b"x", 'form-data; name="files"; filename="\\ud800.png"') + b"--edge--"
     (file,) = read(body, content_type=f"{TYPE}; charset=unicode_escape")
