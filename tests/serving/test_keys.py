@@ -185,8 +185,10 @@ def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(tmp_path, caplog):
     replace(path, str(key))
     look_again(ring)
     with caplog.at_level(logging.WARNING):
-        assert ring.find(secret) == key
-        assert ring.find(old) is None
+        for _ in range(3):
+            assert ring.find(secret) == key
+            assert ring.find(old) is None
+            look_again(ring)
 
         replace(path, "half a li")
         for _ in range(3):
@@ -197,7 +199,7 @@ def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(tmp_path, caplog):
             look_again(ring)
             assert ring.find(secret) == key
     said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 3
+    assert len(said) == 3  # each change once
     assert "now of: new" in said[0]
     assert all("the old keys stay" in line for line in said[1:])
     assert "half" not in caplog.text

@@ -33,6 +33,12 @@ def test_no_prediction_is_negative_or_falls_with_rows(calls):
     assert predicted[0] >= 0
 
 
+@given(st.lists(st.tuples(st.sampled_from(BATCH_SIZES), SECONDS), min_size=1, max_size=10))
+def test_the_latest_calls_are_predicted_to_take_what_they_took_together(calls):
+    rows, seconds = (sum(column) for column in zip(*calls, strict=True))
+    assert learnt(calls).seconds(int(rows), len(calls)) == pytest.approx(seconds, rel=1e-6, abs=1e-6)
+
+
 def test_calls_of_one_row_say_nothing_against_a_burst():
     pace = learnt([(1, 0.1)] * 5)
     assert pace.seconds(64, calls=4) == pytest.approx(0.4)

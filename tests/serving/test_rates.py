@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.rates import BadStore, Counts, Memory, Rate, RedisStore, used, wait
+from serving.rates import STORE_TIMEOUT, BadStore, Counts, Memory, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -300,6 +300,17 @@ def test_redis_that_is_gone_or_hangs_stops_nobody_and_is_said_once(redis, caplog
     assert "counts alone" in said[0]
     assert "again" in said[1]
     assert redis.url not in caplog.text
+
+
+async def test_a_redis_that_never_answers_is_waited_for_once_and_then_left_alone():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = RedisStore(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        began = time.monotonic()
+        for left in range(9, -1, -1):
+            assert await store.acquire_sliding_window_entry("key/a", 10, 3600, 1)
+            assert used(Counts(*await store.get_sliding_window("key/a", 3600)), 3600) == 10 - left
+        assert time.monotonic() - began < 4 * STORE_TIMEOUT
+        await store.close()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_every_setting_explains_itself():
         ("metrics", ":9464"),
         ("metrics", "localhost:http"),
         ("metrics", "localhost:65536"),
+        ("metrics", "localhost:-1"),
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("colour", "red"),
@@ -51,6 +52,23 @@ def test_every_setting_explains_itself():
 def test_a_wrong_setting_is_refused(name, value):
     with pytest.raises(ValidationError):
         Settings.model_validate({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_body", 128 * 1024 * 1024),  # as much as all bodies together
+        ("tfserving", "tfserving:8500"),
+        ("tfserving", "unix:/run/tfserving"),
+        ("trusted_proxies", "10.0.0.0/8, ::1"),
+        ("metrics", "localhost:65535"),
+        ("origins", "https://site.example, http://localhost:3000"),
+        ("max_rows", 16),
+        ("drain_delay", 0),
+    ],
+)
+def test_a_setting_that_is_right_is_kept_as_it_was_given(name, value):
+    assert getattr(Settings.model_validate({name: value}), name) == value
 
 
 def test_a_wrong_address_of_redis_is_not_repeated():
