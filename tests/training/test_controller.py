@@ -37,6 +37,13 @@ def test_where_overfitting_cannot_be_told_it_changes_nothing():
     assert next_probability(0.3, TARGET, 10_000) == 0.3
 
 
+def test_it_is_told_from_a_gap_of_two_standard_errors_on():
+    fake = np.tile([-1.0, 1.0], 50)  # 100 logits around 0 with a deviation of 1: the error of a mean is 0.1
+    error = np.hypot(0.1, 0.1)
+    assert overfitting(fake + 1.99 * error, fake, fake) == TARGET
+    assert overfitting(fake + 2.01 * error, fake, fake) == pytest.approx(1)
+
+
 def test_ten_held_out_cards_are_enough_to_tell():
     assert overfitting(TRAIN, FAKE[:10], FAKE) == pytest.approx(1, abs=0.25)
 

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,9 +214,9 @@ def test_the_posted_recipe_is_called_within_a_hundred_steps():
 
 def test_losses_alone_suffice_for_domination_where_nothing_else_is_known():
     doctor = Doctor()
-    found = [f for _ in range(40) for f in doctor.hear({"d_loss": 1e-4, "g_loss": 10.0})]
-    assert [key(finding) for finding in found] == ["D2 domination"]
-    assert found[0].where == "step 20"
+    found = [(n, f) for n in range(1, 41) for f in doctor.hear({"d_loss": 1e-4, "g_loss": 10.0})]
+    assert [(n, key(finding)) for n, finding in found] == [(20, "D2 domination")]
+    assert found[0][1].where == "step 20"  # a line is a step where it does not say
 
 
 def test_a_gradient_explodes_by_its_growth_and_a_large_one_is_no_explosion():
@@ -232,6 +233,25 @@ def test_a_part_that_hardly_varies_is_told_where_the_rest_varies_four_times_as_m
     assert hear(NON_SATURATING, *[stiff] * 5, every=125, first=500) == []
     found = hear(NON_SATURATING, *[stiff | {"variety": 0.45}] * 5, every=125, first=500)
     assert [key(finding) for _, finding in found] == ["D8 partial collapse"]
+
+
+@pytest.mark.parametrize("alone", [{"variety": 0.1}, {"similarity": 0.3}])
+def test_one_of_the_two_signals_suffices_to_see_a_collapse(alone):
+    doctor = Doctor(NON_SATURATING)
+    found = [finding for n in range(8) for finding in doctor.hear({"step": 2_000 + 10 * n} | alone)]
+    assert [(key(finding), finding.severity) for finding in found] == [
+        ("D7 mode collapse", Severity.CRITICAL)
+    ]
+    (shown,) = alone.values()
+    assert f" {shown:.3g};" in found[0].evidence  # and nothing of what was not heard
+    assert "," not in found[0].evidence
+
+
+def test_what_is_drawn_the_same_in_the_first_steps_is_no_partial_collapse():
+    stiff = {"least_variety": 0.05}
+    assert hear(NON_SATURATING, *[stiff] * 49, first=0) == []
+    ((at, _),) = hear(NON_SATURATING, *[stiff] * 60, first=0)
+    assert at == 50
 
 
 def test_a_card_of_no_dark_pixel_now_and_then_is_no_wrong_range():
@@ -276,9 +296,17 @@ def test_cards_that_become_far_worse_have_diverged_and_such_as_no_longer_gain_ar
 def test_a_discriminator_too_sure_of_its_cards_is_told_where_nothing_is_held_out():
     sure = {name: value for name, value in HEALTHY.items() if name not in ("r_v", "held_logit")}
     facts = Facts(loss="non_saturating", batch=BATCH, held_out_cards=0)
-    doctor = Doctor(facts)
-    found = [f for n in range(70) for f in doctor.hear({"step": 10 * n} | sure | {"real_accuracy": 0.995})]
-    assert [key(finding) for finding in found] == ["D6 discriminator too sure of its cards"]
+
+    def found(facts: Facts, changes: dict[str, float]) -> list[str]:
+        doctor = Doctor(facts)
+        lines = [{"step": 10 * n} | sure | changes for n in range(70)]
+        return [key(finding) for line in lines for finding in doctor.hear(line)]
+
+    assert found(facts, {"real_accuracy": 0.995}) == ["D6 discriminator too sure of its cards"]
+    assert found(facts, {"real_accuracy": 0.97}) == []
+    assert found(facts, {"real_accuracy": 0.995, "held_logit": 1.3}) == []  # r_v will tell
+    assert found(replace(facts, held_out_cards=200), {"real_accuracy": 0.995}) == []
+    assert found(replace(facts, loss="relativistic"), {"real_accuracy": 0.995}) == []  # has no zero
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
