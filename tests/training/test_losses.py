@@ -52,6 +52,13 @@ def test_clipped_probabilities_teach_as_logits_do_until_the_discriminator_is_cer
         np.testing.assert_allclose(tf.reduce_sum(tape.gradient(loss, fake)), slope, atol=1e-5)
 
 
+def test_hinge_asks_for_no_more_than_its_margin():
+    discriminator = LOSSES["hinge"].discriminator
+    assert float(discriminator(UNSURE + 3, UNSURE - 3)) == 0
+    assert float(discriminator(UNSURE - 2, UNSURE - 3)) == 3
+    assert float(discriminator(UNSURE + 3, UNSURE + 2)) == 3
+
+
 def test_the_posted_loss_is_the_binary_cross_entropy_of_keras():
     import keras
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.presets import configure
-from training.schedule import due, easing, learning_rate, next_due
+from training.schedule import due, easing, learning_rate, next_due, slowed
 
 
 def rate(step, **changes):
@@ -27,6 +27,14 @@ def test_a_rate_without_an_end_is_constant_to_the_bit():
 def test_the_curve_follows_an_end_that_was_moved():
     changes = {"learning_rate": 1e-3, "final_learning_rate": 1e-4}
     assert rate(100, images=1600, **changes) == pytest.approx(rate(50, images=800, **changes))
+
+
+@pytest.mark.parametrize("final", [None, 1e-4])
+def test_a_slowed_run_has_its_share_of_the_rate_at_every_step(final):
+    config = configure("smoke", 56, 40, batch=8, images=800, learning_rate=1e-3, final_learning_rate=final)
+    for step in (0, 50, 100):
+        whole, half = (float(learning_rate(each)(step)) for each in (config, slowed(config, 0.5)))
+        assert half == pytest.approx(whole / 2)
 
 
 @given(step=st.integers(0, 10_000), every=st.integers(1, 10_000), batch=st.integers(2, 512))
