@@ -559,7 +559,7 @@ def test_a_request_of_several_calls_has_waited_until_the_first_of_them():
     told: list[tuple[float, float]] = []
 
     class Owner(Observer):
-        def answered(self, model, rows, queued, inferred):
+        def answered(self, rows, queued, inferred):
             told.append((queued, inferred))
 
     async def story(batcher, models):
