@@ -254,9 +254,9 @@ def problem_of(refusal: Refusal, request_id: str) -> Problem:
 
 
 def answer(refusal: Refusal, request_id: str) -> Response:
-    """Write a refusal as the response that the client gets."""
+    """Write a refusal as the response that the client gets, and note for the log which problem it is."""
     kind, problem = refusal.kind, problem_of(refusal, request_id)
-    timings.current().problem = kind.name or None
+    timings.current().problem = kind.name
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in headers:
         headers["Retry-After"] = retry_after(BackendError.retry_after)

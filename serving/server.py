@@ -63,13 +63,11 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Tell whether it is time to stop listening."""
-        if (
-            self.asked_to_end is not None and not self.announced
-        ):  # not where the signal comes: in any other line
+        if self.asked_to_end is not None and not self.announced:
+            # Not where the signal comes, which may be in the midst of another line of the log.
             self.announced = True
-            logger.info(
-                "Asked to end: /readyz says so, and requests are served for %g s more", self.drain_delay
-            )
+            words = "Asked to end: /readyz says so, and requests are served for %g s more"
+            logger.info(words, self.drain_delay)
         due = self.asked_to_end is not None and time.monotonic() - self.asked_to_end >= self.drain_delay
         return await super().on_tick(counter) or due or self.life.failed
 

@@ -19,8 +19,8 @@ class Timings:
 
     seconds: dict[Stage, float] = field(default_factory=dict[Stage, float])
     cards: int = 0
-    problem: str | None = None
-    """The name of the problem that it was answered with."""
+    problem: str = ""
+    """The name of the problem that it was answered with, if it was."""
     tracer: Tracer | None = None
     """Also draws each stage as a span, under the request's own; both None where it is not traced."""
     span: Span | None = None
