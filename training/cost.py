@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import keras
@@ -49,8 +50,9 @@ class Cost:
     """Bytes on a CPU, without the cards that the feed keeps, and without the network that judges."""
 
 
+@cache
 def cost(config: Config) -> Cost:
-    """Count what a run with this configuration takes, on networks built for it and thrown away."""
+    """Count what a run with this configuration takes, on networks built for it once and thrown away."""
     drawing, judging = generator(config), discriminator(config)
     projected = Projected(config) if config.projected else None
     beside = projected_flop(projected) / config.projected_every if projected else 0.0

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -34,8 +33,6 @@ NAME = "report.html"
 PAGE = Path(__file__).with_name("report_page")
 REAL_CARDS = 14  # on the page
 CARD_BYTES = 12_000  # of one of them
-
-counted = cache(cost)  # builds networks to count: once for a run
 
 
 def write(folder: Path) -> Path:
@@ -119,7 +116,7 @@ def logged(run: Run) -> Iterable[dict[str, float]]:
 
 def facts(config: Config, source: Source, log: Log) -> dict[str, str]:
     """Return what the run was and what it cost, by name."""
-    costs = counted(config)
+    costs = cost(config)
     found = {
         "Preset": f"{config.preset}, {config.width}x{config.height}",
         "Networks": f"{config.networks}, {config.loss.replace('_', '-')} loss",
