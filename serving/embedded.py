@@ -69,13 +69,15 @@ class Pair:
 class EmbeddedBackend:
     """Loads the newest complete version of a model store at the first call; it has threads of its own.
 
-    While calls come it looks for another version every LOOK_EVERY seconds, loads it beside the old one and
+    While calls come it looks for another version every `look_every` seconds, loads it beside the old one and
     goes on with it; calls that are under way keep theirs.
 
     A call that runs cannot be stopped, and so has no deadline here: it is under way until it is over.
     """
 
-    def __init__(self, models: Path, deadline: float, calls: int = 1) -> None:
+    def __init__(
+        self, models: Path, deadline: float, calls: int = 1, *, look_every: float = LOOK_EVERY
+    ) -> None:
         """Take a model store, and the seconds that a call may wait for the models to load.
 
         So many calls run at once. One alone leaves cores idle: two draw 1.4 times as many cards on two cores.
@@ -84,7 +86,8 @@ class EmbeddedBackend:
         self._deadline = deadline
         self._threads = ThreadPoolExecutor(calls, "models", step_back)
         self._loader = ThreadPoolExecutor(1, "loader", step_back)  # calls go on meanwhile
-        self._looked_at = -LOOK_EVERY
+        self._look_every = look_every
+        self._looked_at = -look_every
         self._pair: Pair | None = None
         self._looking: Future[None] | None = None
         self._broken: dict[Version, tuple[str, float]] = {}  # why, and when that was seen
@@ -114,7 +117,7 @@ class EmbeddedBackend:
 
     async def _loaded(self) -> Pair:
         """Return the models, or wait until they are loaded. Raises NotReady."""
-        due = self._pair is None or time.monotonic() - self._looked_at >= LOOK_EVERY
+        due = self._pair is None or time.monotonic() - self._looked_at >= self._look_every
         if due and (self._looking is None or self._looking.done()):
             self._looking = self._loader.submit(self._look)
         if self._pair is None:

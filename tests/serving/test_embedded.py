@@ -20,7 +20,7 @@ from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.batcher import Batcher
 from serving.cards import decode_upload, fit
 from serving.contract import BATCH_SIZES
-from serving.embedded import LOOK_EVERY, EmbeddedBackend, complete_versions
+from serving.embedded import EmbeddedBackend, complete_versions
 from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
@@ -147,6 +147,14 @@ async def test_a_version_that_is_broken_gives_way_to_the_one_before(store):
     await backend.close()
 
 
+LOOK_EVERY = 0.2  # seconds, where a gateway takes ten times as many
+
+
+def watching(store: Path) -> EmbeddedBackend:
+    """A backend that soon notices another version."""
+    return EmbeddedBackend(store, deadline=60.0, look_every=LOOK_EVERY)
+
+
 async def answers_of_version(backend: Batcher, version: str) -> set[str]:
     """Draw without a break until a version answers, and return the versions that did."""
     versions: set[str] = set()
@@ -163,7 +171,7 @@ def publish(store: Path, version: str) -> None:
 
 
 async def test_a_newer_version_takes_over_while_every_request_is_answered(store):
-    backend = Batcher(EmbeddedBackend(store, deadline=60.0), deadline=60.0)
+    backend = Batcher(watching(store), deadline=60.0)
     assert (await backend.info()).version == "1"
     publish(store, "2")
     assert await answers_of_version(backend, "2") <= {"1", "2"}
@@ -175,10 +183,10 @@ async def test_a_newer_version_takes_over_while_every_request_is_answered(store)
 
 
 async def test_a_newer_version_that_loads_slowly_is_loaded_once(store):
-    backend = EmbeddedBackend(store, deadline=60.0)
+    backend = watching(store)
     await backend.info()
     export_generator(store / "generator" / "2")
-    naps = export_sleepy_discriminator(store / "discriminator" / "2", seconds=1.0)
+    naps = export_sleepy_discriminator(store / "discriminator" / "2", seconds=0.1)
     published = time.monotonic()
     async with asyncio.timeout(60):
         while (loaded := await backend.info()).version == "1":
@@ -194,7 +202,7 @@ async def test_a_newer_version_that_loads_slowly_is_loaded_once(store):
 
 
 async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store):
-    backend = Batcher(EmbeddedBackend(store, deadline=60.0), deadline=60.0)
+    backend = Batcher(watching(store), deadline=60.0)
     await backend.info()
     for version in ("2", "3"):
         publish(store, version)
@@ -205,7 +213,7 @@ async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store)
 
 async def test_models_that_were_replaced_are_freed(store):
     gc.unfreeze()
-    embedded = EmbeddedBackend(store, deadline=60.0)
+    embedded = watching(store)
     backend = Batcher(embedded, deadline=60.0)
     await backend.info()
     assert gc.get_freeze_count() > 100_000
@@ -219,7 +227,7 @@ async def test_models_that_were_replaced_are_freed(store):
 
 
 async def test_a_newer_version_that_is_broken_leaves_the_old_one_answering(store, caplog):
-    backend = EmbeddedBackend(store, deadline=60.0)
+    backend = watching(store)
     await backend.info()
     publish(store, "2")
     shutil.rmtree(store / "generator" / "2" / "variables")
