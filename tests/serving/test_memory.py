@@ -20,9 +20,12 @@ from tests.fakes.process import MIB, Gateway, running
 ROOM = 64  # MiB for all bodies
 PER_PICTURE = 400  # MiB for one of 16 megapixels while it is decoded, one at a time
 
-# Of 16 megapixels with transparency, which takes the most memory of all; the file has 38 bytes.
-GREEN = Image.new("RGBA", (4000, 4000), (9, 99, 9, 128))
-LARGEST = pictures.file(GREEN, "WEBP", lossless=True, method=0)
+
+@pytest.fixture(scope="module")
+def largest() -> bytes:
+    """A picture of 16 megapixels with transparency, which takes the most memory of all, in 38 bytes."""
+    green = Image.new("RGBA", (4000, 4000), (9, 99, 9, 128))
+    return pictures.file(green, "WEBP", lossless=True, method=0)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +64,10 @@ def score(gateway: Gateway, *files: bytes) -> int:
     return answer.status_code
 
 
-def test_many_of_the_largest_pictures_are_decoded_one_at_a_time(gateway):
+def test_many_of_the_largest_pictures_are_decoded_one_at_a_time(gateway, largest):
     before = gateway.memory
     with watched(gateway) as seen:
-        assert at_once(3, lambda _: score(gateway, LARGEST, LARGEST)) == [200] * 3
+        assert at_once(3, lambda _: score(gateway, largest, largest)) == [200] * 3
     assert before + 100 < max(seen) < before + PER_PICTURE + 60
 
 
@@ -104,14 +107,14 @@ def test_many_bodies_are_held_up_to_a_bound_and_the_others_told_to_come_again(ga
     assert score(gateway, pictures.file(pictures.plain())) == 200
 
 
-def test_clients_that_leave_do_not_leave_threads_behind(gateway):
+def test_clients_that_leave_do_not_leave_threads_behind(gateway, largest):
     """A picture that is being decoded cannot be stopped, so it has to keep its place among the threads."""
     address = urlsplit(gateway.url)
     head = b"POST /score HTTP/1.1\r\nHost: g\r\nContent-Type: image/webp\r\nContent-Length: %d\r\n\r\n"
     before = gateway.process.num_threads()
     for _ in range(20):
         with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
-            connection.sendall(head % len(LARGEST) + LARGEST)
+            connection.sendall(head % len(largest) + largest)
             time.sleep(0.05)
     assert gateway.process.num_threads() <= before + (os.cpu_count() or 1)
     assert score(gateway, pictures.file(pictures.plain())) == 200
