@@ -1,23 +1,33 @@
 """A disk that takes only small files, made by the limit that a process can set itself."""
 
+import contextlib
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def holofoil(*arguments: object, most_bytes: int) -> subprocess.CompletedProcess[str]:
-    """Run a command where no file may grow beyond so many bytes."""
-    program = f"""
-import resource, sys
-from training.__main__ import main
-
-resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, resource.RLIM_INFINITY))
-sys.argv = ["holofoil", *{[str(argument) for argument in arguments]!r}]
-main()
-"""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+@contextlib.contextmanager
+def small_files(most_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def resume(data: Path, run: Path, images: int, most_bytes: int) -> subprocess.CompletedProcess[str]:
-    """Go on with a run there."""
-    return holofoil("train", data, run, "--resume", "--images", images, most_bytes=most_bytes)
+    """Go on with a run there, as a command."""
+    program = f"""
+import sys
+from tests.training.small_disk import small_files
+from training.__main__ import main
+
+sys.argv = ["holofoil", "train", {str(data)!r}, {str(run)!r}, "--resume", "--images", "{images}"]
+with small_files({most_bytes}):
+    main()
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
