@@ -1,14 +1,13 @@
-"""A program for tests: a few steps of a tiny run on the devices that are there, and what it ends with.
+"""A program for tests: a few steps of tiny runs on the devices that are there, and what they end with.
 
-    python -m tests.training.replicas CPUS OUT [projected]
+    python -m tests.training.replicas CPUS FOLDER RECIPE...
 
-TF_CONFIG joins it with others. OUT holds each replica's copy of each variable, and the metrics. With a
-projected discriminator the rates are next to nothing: Adam's first steps are as long for gradients that are
-rounding as for others, and there the gradients themselves are to be compared.
+TF_CONFIG joins it with others. FOLDER gets a file for each recipe, with what `walk` returns.
 """
 
 import sys
-from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,15 +18,17 @@ from training.presets import configure
 from training.step import Step
 
 STEPS = 3
-PROJECTED = {"projected": 1.0, "projected_every": 2, "learning_rate": 1e-7}
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {"r1_every": 2, "augment": 0.5},
+    # Rates next to nothing: Adam's first steps are as long for gradients that are rounding as for others,
+    # and behind deep features the gradients themselves are to be compared.
+    "projected": {"projected": 1.0, "projected_every": 2, "learning_rate": 1e-7},
+}
 
 
-def main(cpus: int, out: str, *more: str) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
-    strategy = devices.strategy()
-    config = configure("smoke", 56, 40, r1_every=2, augment=0.5, classes=("a", "b"), final_learning_rate=0.0)
-    config = replace(config, **(PROJECTED if "projected" in more else {}))
+def walk(recipe: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
+    """Take STEPS steps; return each replica's copy of each variable, and the metrics."""
+    config = configure("smoke", 56, 40, classes=("a", "b"), final_learning_rate=0.0, **RECIPES[recipe])
     with strategy.scope():
         networks = Networks.build(config)
         step = Step(config, networks)
@@ -42,7 +43,15 @@ def main(cpus: int, out: str, *more: str) -> None:
         for number, variable in enumerate(variables):
             for replica, copy in enumerate(strategy.experimental_local_results(variable.value)):
                 weights[f"{replica} {name} {number}"] = copy.numpy()
-    np.savez(out, **weights, **{name: value for name, value in metrics.items()})
+    return weights | {name: value.numpy() for name, value in metrics.items()}
+
+
+def main(cpus: int, folder: str, *recipes: str) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
+    strategy = devices.strategy()  # one: a second would number its reductions as the first does
+    for recipe in recipes:
+        np.savez(Path(folder) / f"{recipe}.npz", **walk(recipe, strategy))
 
 
 if __name__ == "__main__":

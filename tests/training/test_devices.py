@@ -1,4 +1,4 @@
-"""Several devices, in programs of their own: TensorFlow fixes what it finds at its first use."""
+"""Several devices, in programs of their own: TensorFlow fixes how many there are at its first use."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from tests.training.replicas import RECIPES, walk
 from training import devices, train
 from training.config import BadConfig
 from training.models import Networks
@@ -17,19 +18,21 @@ from training.presets import configure
 from training.run import Run
 
 
-def begin(cpus, out, task=None, ports=(), more=()):
+def begin(cpus, folder, *recipes, task=None, ports=()):
     """Start the program on some logical CPUs, as one of the workers at these ports if a task is given."""
+    folder.mkdir()
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
     config = {"cluster": cluster, "task": {"type": "worker", "index": task}}
     environment = os.environ | ({} if task is None else {"TF_CONFIG": json.dumps(config)})
-    command = [sys.executable, "-m", "tests.training.replicas", str(cpus), str(out), *more]
+    command = [sys.executable, "-m", "tests.training.replicas", str(cpus), str(folder), *recipes]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def end(process, out):
+def end(process, folder):
+    """Wait for the program, and read what it found for each recipe."""
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-2000:]
-    return np.load(out)
+    return {file.stem: dict(np.load(file)) for file in folder.iterdir()}
 
 
 def free_ports(count):
@@ -41,19 +44,26 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    out = tmp_path_factory.mktemp("alone") / "out.npz"
-    return end(begin(1, out), out)
+def alone():
+    """What the one device of this process comes to, by recipe."""
+    return {recipe: walk(recipe, devices.strategy()) for recipe in RECIPES}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two devices of a machine come to, by recipe."""
+    folder = tmp_path_factory.mktemp("devices") / "two"
+    return end(begin(2, folder, *RECIPES), folder)
 
 
 def copies(*results):
     """Collect every replica's copy of each variable."""
     found = defaultdict(list)
     for result in results:
-        for name in result.files:
+        for name, value in result.items():
             replica, _, variable = name.partition(" ")
             if replica.isdecimal():
-                found[variable].append(result[name])
+                found[variable].append(value)
     return found
 
 
@@ -74,21 +84,18 @@ def refuse_difference(alone, *results):
         assert 0.99 < results[0][norm] / alone[norm] < 2, norm
 
 
-def test_two_devices_of_a_machine_are_equal_and_learn_what_one_does(alone, tmp_path):
-    result = end(begin(2, tmp_path / "out.npz"), tmp_path / "out.npz")
-    refuse_difference(alone, result)
+def test_two_devices_of_a_machine_are_equal_and_learn_what_one_does(alone, two):
+    refuse_difference(alone["plain"], two["plain"])
 
 
-def test_two_devices_are_equal_and_learn_what_one_does_of_a_projected_discriminator(tmp_path):
+def test_two_devices_are_equal_and_learn_what_one_does_of_a_projected_discriminator(alone, two):
     """The generator's gradient passes the kinks of a deep network: it changes by a hundredth where the cards
     change by 1e-6, as they do by sums in another order."""
-    outs = [tmp_path / f"{cpus}.npz" for cpus in (1, 2)]
-    programs = [begin(cpus, out, more=["projected"]) for cpus, out in enumerate(outs, 1)]
-    alone, result = (end(program, out) for program, out in zip(programs, outs, strict=True))
-    one, two = copies(alone), copies(result)
-    assert one.keys() == two.keys()
+    alone, result = alone["projected"], two["projected"]
+    one, several = copies(alone), copies(result)
+    assert one.keys() == several.keys()
     assert any(name.startswith("projected_optimizer") for name in one)
-    for variable, values in two.items():
+    for variable, values in several.items():
         np.testing.assert_array_equal(*values, err_msg=variable)
         if "optimizer" in variable:  # the gradients, in Adam's moments
             share = 0.03 if variable.startswith("generator") else 1e-3
@@ -102,9 +109,10 @@ def test_two_devices_are_equal_and_learn_what_one_does_of_a_projected_discrimina
 
 def test_two_hosts_are_equal_and_learn_what_one_does(alone, tmp_path):
     ports = free_ports(2)
-    outs = [tmp_path / f"{task}.npz" for task in range(2)]
-    hosts = [begin(1, out, task, ports) for task, out in enumerate(outs)]
-    refuse_difference(alone, *(end(host, out) for host, out in zip(hosts, outs, strict=True)))
+    folders = [tmp_path / str(task) for task in range(2)]
+    hosts = [begin(1, folder, "plain", task=task, ports=ports) for task, folder in enumerate(folders)]
+    results = [end(host, folder)["plain"] for host, folder in zip(hosts, folders, strict=True)]
+    refuse_difference(alone["plain"], *results)
 
 
 def test_two_hosts_train_one_run_that_one_of_them_writes(tiny_run, tmp_path):
