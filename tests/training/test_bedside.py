@@ -102,13 +102,13 @@ def test_numbers_that_break_are_written_down_and_end_the_run_where_going_back_is
 
 
 def test_a_resumed_run_goes_on_with_the_penalty_as_it_was_raised(data, tmp_path):
-    run = train.start(data, tmp_path / "run", "smoke", images=8)
-    shutil.copytree(run.folder, tmp_path / "raised")
-    file = tmp_path / "raised" / "checkpoints" / "1" / "progress.json"
+    run = train.start(data, tmp_path / "run", "smoke", images=16, checkpoint_every=8)
+    checkpoints = shutil.copytree(run.folder, tmp_path / "raised") / "checkpoints"
+    shutil.rmtree(checkpoints / "2")  # as if it had been killed before
+    file = checkpoints / "1" / "progress.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"strength": 4.0}))
-    plain, raised = (
-        lines(train.resume(data, folder, images=16))[-1] for folder in (run.folder, file.parents[2])
-    )
+    plain, raised = lines(run)[-1], lines(train.resume(data, tmp_path / "raised"))[-1]
+    assert plain["step"] == raised["step"] == 2
     assert raised["penalty"] == pytest.approx(4 * plain["penalty"], rel=1e-4)
     assert plain["penalty"] > 0
 

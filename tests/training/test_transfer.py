@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from training import train
+from training import dataset, train
 from training.checkpoints import Progress
 from training.config import BadConfig
 from training.export import export
@@ -24,6 +24,15 @@ def trained(tiny_run):
 
 def equal(network, weights):
     return all(np.array_equal(a, b) for a, b in zip(network.get_weights(), weights, strict=True))
+
+
+def begun(folder, data, preset="smoke", **changes):
+    """A run with a checkpoint of the weights that it starts from, and its networks."""
+    config = configure(preset, 56, 40, **changes)
+    run = Run.create(folder, config, Source.of(data, dataset.load(data)))
+    networks = Networks.build(config)
+    run.save_checkpoint(Progress.at_start(config), dict(networks.parts()))
+    return run, networks
 
 
 def test_a_run_is_started_from_the_weights_of_a_run(tiny_run, trained, tmp_path):
@@ -79,13 +88,11 @@ def test_weights_are_read_from_the_models_where_none_lie_beside_them_and_damaged
 
 def test_a_generator_that_has_no_other_form_is_stored_once_and_is_a_start(tiny_run, tmp_path):
     changes = {"networks": "residual", "channels": (12, 8, 8, 8)}
-    run = train.start(tiny_run.data, tmp_path / "run", "smoke", images=8, **changes)
+    run, networks = begun(tmp_path / "run", tiny_run.data, **changes)
     export(run.folder, tmp_path / "store")
     assert not list((tmp_path / "store").rglob("trained_weights.npz"))
-    trained = Networks.build(run.config)
-    run.restore(trained)
-    weights = weights_of(tmp_path / "store", configure("smoke", 56, 40, **changes))
-    assert equal(trained.average, weights.average)
+    weights = weights_of(tmp_path / "store", run.config)
+    assert equal(networks.average, weights.average)
 
 
 def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
@@ -107,8 +114,7 @@ def test_networks_do_not_grow_where_nothing_fits(tiny_run):
 
 
 def test_networks_that_grow_in_part_are_told_with_those_that_grow_whole(tiny_run, tmp_path, capsys):
-    run = train.start(tiny_run.data, tmp_path / "run", "nano", images=8, batch=8)
-    capsys.readouterr()
+    run, _ = begun(tmp_path / "run", tiny_run.data, "nano")
     weights_of(run.folder, configure("nano", 112, 80))
     told = capsys.readouterr().out
     assert "other widths than nano has here, and are learnt anew. What grows whole from 40x56: tiny" in told
@@ -176,12 +182,9 @@ def test_a_rehearsal_refuses_what_a_start_would(tiny_run, tmp_path):
         train.rehearse(tiny_run.data, tmp_path / "run", "smoke", frozen=1)
 
 
-def test_kinds_of_other_names_are_told(tmp_path, capsys):
-    config = configure("smoke", 56, 40, classes=("elves", "goblins"))
-    run = Run.create(tmp_path / "run", config, Source(str(tmp_path), ""))
-    networks = Networks.build(config)
-    run.save_checkpoint(Progress.at_start(config), dict(networks.parts()))
-    weights_of(run.folder, config)
+def test_kinds_of_other_names_are_told(tiny_run, tmp_path, capsys):
+    run, networks = begun(tmp_path / "run", tiny_run.data, classes=("elves", "goblins"))
+    weights_of(run.folder, run.config)
     assert "Kinds" not in capsys.readouterr().out
     weights = weights_of(run.folder, configure("smoke", 56, 40, classes=("elves", "trolls")))
     assert "by their place, whatever their names: goblins as trolls." in capsys.readouterr().out

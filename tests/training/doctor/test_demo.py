@@ -1,5 +1,6 @@
 """The demo: each recipe keeps the repairs before it, and what was trained once is not trained again."""
 
+import json
 import math
 import shutil
 from dataclasses import asdict, replace
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training import dataset
 from training.doctor.demo import BadDemo, demo
 from training.doctor.repairs import recipes
-from training.doctor.trial import CARDS, CURVES, TRIAL, Trial, left_unscaled
+from training.doctor.trial import CARDS, CURVES, TRIAL, Trial, asked_for, left_unscaled, recorded
 from training.models import to_unit
 
 NAMES = ["posted", "range", "logits", "separate passes", "R1", "augmentation", "EMA", "networks"]
@@ -66,19 +68,27 @@ def test_a_trial_is_made_once(made):
     assert [file.stat().st_mtime_ns for file in files] == before
 
 
-@pytest.mark.parametrize("harm", ["cut short", "without cards", "of another recipe"])
-def test_a_trial_that_is_damaged_or_another_is_made_again(made, tmp_path, harm):
+def test_a_trial_that_is_damaged_is_made_again(made, tmp_path):
     out = shutil.copytree(made[0], tmp_path / "demo")
-    recipe, _ = few()
+    (out / "posted" / TRIAL).write_text('{"asked"')
+    demo(out, SECOND, count=20, chosen=few()[:1])
+    assert json.loads((out / "posted" / TRIAL).read_text())["kid"] > 0
+
+
+@pytest.mark.parametrize("harm", ["none", "cut short", "without cards", "of another recipe", "of less time"])
+def test_a_trial_that_is_damaged_or_another_is_not_the_one_asked_for(made, tmp_path, harm):
+    folder = shutil.copytree(made[0] / "posted", tmp_path / "posted")
+    (recipe, _), seconds = few(), 60 * SECOND
     if harm == "cut short":
-        (out / "posted" / TRIAL).write_text('{"asked"')
+        (folder / TRIAL).write_text('{"asked"')
     elif harm == "without cards":
-        (out / "posted" / CARDS).unlink()
-    else:
+        (folder / CARDS).unlink()
+    elif harm == "of another recipe":
         recipe = recipe._replace(config=replace(recipe.config, learning_rate=1e-3))
-    before = (out / "posted" / TRIAL).stat().st_mtime_ns
-    demo(out, SECOND, count=20, chosen=(recipe,))
-    assert (out / "posted" / TRIAL).stat().st_mtime_ns > before
+    elif harm == "of less time":
+        seconds *= 2
+    asked = asked_for(recipe, dataset.load(made[0] / "data"), seconds)
+    assert (recorded(recipe, asked, folder) is not None) == (harm == "none")
 
 
 def test_the_end_is_the_last_tenth_of_the_steps():
