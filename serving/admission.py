@@ -51,7 +51,7 @@ class Admission:
         gateway: Gateway = self.state.gateway
         try:
             beside = gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
-            gateway.backend.refuse_if_full(model, self.seconds if wait is None else wait, beside)
+            gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, beside)
         except BackendError as error:
             self.tell(error)
             refusal = from_backend(error)

@@ -74,7 +74,6 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         models = Batcher(
             backend or open_backend(chosen),
-            deadline=chosen.deadline,
             max_rows=chosen.max_rows,
             max_wait=chosen.max_wait,
             slots=chosen.slots,
@@ -183,10 +182,10 @@ def open_backend(settings: Settings) -> Backend:
     return EmbeddedBackend(settings.models, settings.deadline, settings.slots)
 
 
-async def load(backend: Backend) -> None:
+async def load(models: Batcher) -> None:
     """Have the models loaded before the first request; a failure is logged, and /readyz tells it too."""
     try:
-        info = await backend.info()
+        info = await models.info()
     except BackendError as error:
         logger.warning("The models are not ready: %s", error)
     except Exception:

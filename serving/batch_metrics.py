@@ -4,8 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from serving import timings
 from serving.backend import ModelInfo
-from serving.contract import BATCH_SIZES
-from serving.lane import FULL
+from serving.contract import BATCH_SIZES, MAX_ROWS
 from serving.metrics import SECONDS, Metrics
 from serving.observer import Loss, Observer, Reason
 
@@ -73,7 +72,7 @@ class BatchMetrics(Observer):
         """Count a call that begins."""
         self._batches(model).observe(rows)
         self._padding(model).inc(padding)
-        self._dispatches(model, "full" if rows == FULL else "free").inc()
+        self._dispatches(model, "full" if rows == MAX_ROWS else "free").inc()
 
     def called(self, model: str, seconds: float) -> None:
         """Count how long a call took."""

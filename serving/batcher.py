@@ -1,7 +1,7 @@
 """The batcher: requests in, few and full model calls out, each answer to its owner.
 
-It stands in front of any backend and is one itself. It waits for nothing: a call starts as soon as one of its
-slots is free, and batches form because the slots are busy.
+It stands in front of any backend. It waits for nothing: a call starts as soon as one of its slots is free,
+and batches form because the slots are busy.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from serving import tracing
 from serving.backend import (
@@ -29,27 +29,17 @@ from serving.backend import (
     Overloaded,
     Scored,
 )
-from serving.contract import GENERATE, SCORE
-from serving.lane import FULL, TOO_LATE, A, Batch, Inputs, Job, Lane, Ticket
+from serving.contract import GENERATE, MAX_ROWS, SCORE
+from serving.lane import TOO_LATE, A, Batch, Inputs, Job, Lane, Ticket
 from serving.observer import Observer, Reason
 
+Draw = Callable[[Noise, Labels | None, tuple[str, ...]], Awaitable[Generated]]
+"""Draws a card for each row of noise, given also the labels and the ModelInfo.classes that they index."""
+
 Judge = Callable[[Cards], Awaitable[Scored]]
+"""Judges each card."""
 
 log = logging.getLogger(__name__)
-
-
-class Draw(Protocol):
-    """Draws the rows that were let in."""
-
-    def __call__(
-        self, noise: Noise, labels: Labels | None = None, kinds: tuple[str, ...] | None = None
-    ) -> Awaitable[Generated]:
-        """Draw a card for each row; kinds are the names that the labels stand for.
-
-        None stands for the names that the models had when they were last described.
-        """
-        ...
-
 
 STOPPING = "The gateway is stopping. Try again in a few seconds."
 BROKEN = "The gateway's queue has failed and the gateway is stopping. Its log has the reason."
@@ -66,7 +56,6 @@ class Batcher:
         self,
         models: Backend,
         *,
-        deadline: float,
         max_rows: int = 1024,
         max_wait: float = math.inf,
         slots: int = 1,
@@ -77,7 +66,6 @@ class Batcher:
 
         Args:
             models: What the calls go to.
-            deadline: Seconds that a request may wait which brings no deadline of its own.
             max_rows: Most rows that may wait in a lane.
             max_wait: Seconds that those ahead may be expected to take, whatever deadline a request has.
             slots: Calls under way at the same time.
@@ -85,7 +73,6 @@ class Batcher:
             on_failure: Called once if the batcher itself fails; the process should end then.
         """
         self._models = models
-        self._deadline = deadline
         self._max_rows = max_rows
         self._max_wait = max_wait
         self._slots = slots
@@ -114,44 +101,28 @@ class Batcher:
             self._observer.described(info)
         return info
 
-    async def generate(
-        self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
-    ) -> Generated:
-        """Draw one card for each row of noise. Raises Overloaded and what any backend raises."""
-        with self.drawing(len(noise), deadline) as draw:
-            return await draw(noise, labels)
-
-    async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
-        """Judge each card. Raises Overloaded and what any backend raises."""
-        with self.judging(len(cards), deadline) as judge:
-            return await judge(cards)
-
     @contextmanager
-    def drawing(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Draw]:
-        """Let rows in before the work on them begins; within, they may be drawn by the deadline.
+    def drawing(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Draw]:
+        """Reserve room for rows before the work on them begins; in the context they are drawn.
 
-        `beside` are seconds that they will wait elsewhere too. Raises Overloaded if there is no room or not
-        enough time.
+        `beside` are the seconds for which the request will also wait for a thread that writes pictures.
+        Raises Overloaded where there is no room or too little time before the deadline.
         """
         with self._admitted(self._generate, rows, deadline, beside) as ticket:
 
-            async def draw(
-                noise: Noise, labels: Labels | None = None, kinds: tuple[str, ...] | None = None
-            ) -> Generated:
+            async def draw(noise: Noise, labels: Labels | None, kinds: tuple[str, ...]) -> Generated:
                 if labels is None:
                     return await self._ask(self._generate, ticket, (noise,))
-                if kinds is None:
-                    kinds = self._info.classes if self._info else ()
                 return await self._ask(self._generate, ticket, (noise, labels), kinds)
 
             yield draw
 
     @contextmanager
-    def judging(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Judge]:
-        """Let cards in before they are decoded; within, they may be judged by the deadline.
+    def judging(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Judge]:
+        """Reserve room for cards before they are decoded; in the context they are judged.
 
-        `beside` are seconds that they will wait elsewhere too. Raises Overloaded if there is no room or not
-        enough time.
+        `beside` are the seconds for which the request will also wait for a thread that reads pictures.
+        Raises Overloaded where there is no room or too little time before the deadline.
         """
         with self._admitted(self._score, rows, deadline, beside) as ticket:
 
@@ -174,14 +145,10 @@ class Batcher:
         await self._models.close()
 
     @contextmanager
-    def _admitted(
-        self, lane: Lane[Any], rows: int, deadline: float | None, beside: float
-    ) -> Generator[Ticket]:
+    def _admitted(self, lane: Lane[Any], rows: int, deadline: float, beside: float) -> Generator[Ticket]:
         """Count rows as waiting until they are in a call or nobody waits for them any more."""
-        now = asyncio.get_running_loop().time()
-        due = now + self._deadline if deadline is None else deadline
-        self._check(lane, rows, due - now, beside)
-        ticket = Ticket(lane, rows, due)
+        self._check(lane, rows, deadline - asyncio.get_running_loop().time(), beside)
+        ticket = Ticket(lane, rows, deadline)
         try:
             yield ticket
         finally:
@@ -208,12 +175,12 @@ class Batcher:
     def _wait(self, lane: Lane[Any], rows: int) -> float:
         """Predict in how many seconds some more rows would be done. The other lane has every second turn."""
         ahead = lane.ahead + rows
-        calls = math.ceil(ahead / FULL)
+        calls = math.ceil(ahead / MAX_ROWS)
         seconds = lane.pace.seconds(ahead, calls)
         for other in self._turns:
             if other is not lane:
-                calls_between = min(calls, math.ceil(other.ahead / FULL))
-                seconds += other.pace.seconds(calls_between * FULL, calls_between)
+                calls_between = min(calls, math.ceil(other.ahead / MAX_ROWS))
+                seconds += other.pace.seconds(calls_between * MAX_ROWS, calls_between)
         return seconds / self._slots
 
     async def _ask(

@@ -1,4 +1,4 @@
-"""What every route works with: the settings, the models, and threads for pictures."""
+"""What every route works with: the settings, the batcher before the models, and threads for pictures."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Gateway:
     """Made once by the application, in its lifespan."""
 
     settings: Settings
-    backend: Batcher
+    batcher: Batcher
     pixels: Pixels
 
 

@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from serving import timings
 from serving.backend import DeadlineExceeded
-from serving.contract import BATCH_SIZES
+from serving.contract import BATCH_SIZES, MAX_ROWS
 from serving.observer import Observer
 from serving.pace import Pace
 from serving.timings import Timings
-
-FULL = BATCH_SIZES[-1]
-"""Most rows in one call."""
 
 TOO_LATE = "The models had no time for this request before its deadline. Try again, or ask for fewer cards."
 
@@ -141,7 +138,7 @@ class Piece(Generic[A]):
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[A]):
-    """The rows of one call, at most FULL, of one form; no two pieces are of the same job."""
+    """The rows of one call, at most MAX_ROWS, of one form; no two pieces are of the same job."""
 
     pieces: Sequence[Piece[A]]
 
@@ -252,7 +249,7 @@ class Lane(Generic[A]):
     def _alike(self) -> list[Job[A]]:
         """Return the first jobs that can share a call; each has a row at least."""
         alike: list[Job[A]] = []
-        for job in islice(self.jobs, FULL):
+        for job in islice(self.jobs, MAX_ROWS):
             if job.form != self.jobs[0].form:
                 break
             alike.append(job)
@@ -260,7 +257,7 @@ class Lane(Generic[A]):
 
 
 def fitting(rows: int) -> int:
-    """Return the smallest batch size for some rows, at most FULL."""
+    """Return the smallest batch size for some rows, at most MAX_ROWS."""
     return next(size for size in BATCH_SIZES if size >= rows)
 
 
@@ -269,7 +266,7 @@ def worthwhile(waiting: int, pace: Pace) -> int:
 
     It takes all that it can, unless filling up a batch size takes longer than a second call for the rest.
     """
-    rows = min(waiting, FULL)
+    rows = min(waiting, MAX_ROWS)
     below = max(size for size in BATCH_SIZES if size <= rows)
     padded = pace.seconds(fitting(rows))
     apart = pace.seconds(below) + pace.seconds(fitting(max(1, rows - below)))

@@ -5,8 +5,8 @@ from typing import Literal
 from serving.backend import ModelInfo
 
 Reason = Literal["full", "late", "pixels"]
-"""Why a request was not let in: no room in the queue, or none before its deadline, be it only for the wait
-beside the models, which is for threads that read and write pictures.
+"""Why a request was not let in: the queue is full, its turn would come too late, or only the threads for
+pictures would make it late.
 """
 
 Loss = Literal["gone", "late"]
@@ -14,7 +14,7 @@ Loss = Literal["gone", "late"]
 
 
 class Observer:
-    """Hears what happens, and here makes nothing of it; `model` is a name of contract.MODELS.
+    """Ignores all that it is told: override what matters. `model` is a name of contract.MODELS.
 
     Every method is called on the event loop and must be quick. One that raises stops the batcher.
     """

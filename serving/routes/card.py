@@ -54,7 +54,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
     query = read_query(request, CardQuery)
     quality = quality_of(query.quality, query.format, "/quality")
     deadline, gateway = deadline_of(request), gateway_of(request)
-    info = await gateway.backend.info(deadline=deadline)
+    info = await gateway.batcher.info(deadline=deadline)
     labels = order.labels_of(query.label, query.seed, 1, info)
     kind = None if labels is None else info.classes[int(labels[0])]
 
@@ -77,7 +77,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         response = Response(headers=headers, media_type=media_type)
         del response.headers["Content-Length"]
         return response
-    with gateway.backend.drawing(1, deadline, encoding_wait(gateway, query.format)) as ask:
+    with gateway.batcher.drawing(1, deadline, encoding_wait(gateway, query.format)) as ask:
         rows = noise.draw(query.seed, 1, info.noise_size, query.truncation)
         drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)

@@ -69,9 +69,9 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
     quality = quality_of(body.output_compression, format, "/output_compression")
     deadline, gateway = deadline_of(request), gateway_of(request)
     alone = body.count == 1 and body.layout != "sheet" and media_type != archive.MEDIA_TYPE
-    with gateway.backend.drawing(body.count, deadline, encoding_wait(gateway, format, alone)) as ask:
+    with gateway.batcher.drawing(body.count, deadline, encoding_wait(gateway, format, alone)) as ask:
         await visit.take(body.count)
-        info = await gateway.backend.info(deadline=deadline)
+        info = await gateway.batcher.info(deadline=deadline)
         ordered = order_of(body, info)
         drawn = await draw(ask, info, ordered.rows, ordered.labels)
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version}

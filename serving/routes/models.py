@@ -24,7 +24,7 @@ router = APIRouter()
 )
 async def models(request: Request) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""
-    info = await gateway_of(request).backend.info(deadline=deadline_of(request))
+    info = await gateway_of(request).batcher.info(deadline=deadline_of(request))
     return Models(
         data=[
             ModelCard(

@@ -66,9 +66,9 @@ async def morph(request: Request, visit: MayGenerate) -> Response:
     media_type = accept.choose(request.headers, FILES)
     check(body)
     deadline, gateway = deadline_of(request), gateway_of(request)
-    with gateway.backend.drawing(body.count, deadline, gateway.pixels.wait) as ask:
+    with gateway.batcher.drawing(body.count, deadline, gateway.pixels.wait) as ask:
         await visit.take(body.count)
-        info = await gateway.backend.info(deadline=deadline)
+        info = await gateway.batcher.info(deadline=deadline)
         label = order.labels_of(body.label, body.seeds[0], 1, info)
         walk = (body.seeds, body.frames, info.noise_size, body.truncation, body.loop)
         rows = await gateway.pixels.work("walk", body.count, noise.walk, *walk)

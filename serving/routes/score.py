@@ -93,9 +93,9 @@ async def score(request: Request, visit: MayScore) -> Response:
     uploads = await read_uploads(request, gateway.settings.max_file)
     deadline = deadline_of(request)
     headers: dict[str, str] = {}
-    with gateway.backend.judging(len(uploads), deadline, gateway.pixels.wait) as judge:
+    with gateway.batcher.judging(len(uploads), deadline, gateway.pixels.wait) as judge:
         await visit.take(len(uploads))
-        info = await gateway.backend.info(deadline=deadline)
+        info = await gateway.batcher.info(deadline=deadline)
         read = await read_cards(gateway, uploads, info)
         if preferences(request.headers.getlist("prefer")).get("handling", "").lower() == "lenient":
             headers["Preference-Applied"] = "handling=lenient"

@@ -42,7 +42,7 @@ async def readyz(request: Request) -> Readiness:
         raise Refusal(problems.DRAINING, "The gateway is about to end. Send requests to another one.")
     try:
         async with asyncio.timeout(READY_SECONDS):
-            info = await gateway_of(request).backend.info()
+            info = await gateway_of(request).batcher.info()
     except TimeoutError:
         raise NotReady("The models are still loading. Ask again in a moment.") from None
     except BackendError as error:

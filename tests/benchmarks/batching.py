@@ -12,9 +12,9 @@ import numpy as np
 
 from serving import noise
 from serving.backend import Backend
-from serving.batcher import Batcher
 from serving.embedded import EmbeddedBackend
 from serving.settings import STARTER_MODELS
+from tests.fakes.batched import Batched
 
 ROUNDS = 7
 ALONE = 25
@@ -59,7 +59,7 @@ async def compare(title: str, plain: Ask, batched: Ask) -> None:
 async def main() -> None:
     models = EmbeddedBackend(STARTER_MODELS, deadline=60.0)
     info = await models.info()
-    batcher = Batcher(models, deadline=60.0)
+    batcher = Batched(models, deadline=60.0)
     card = np.random.default_rng(1).integers(0, 256, (1, info.height, info.width, 3), np.uint8)
 
     def generate(backend: Backend) -> Ask:

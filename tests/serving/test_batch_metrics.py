@@ -9,11 +9,11 @@ import pytest
 from serving import timings
 from serving.backend import BadAnswer, DeadlineExceeded, Generated, Labels, Noise, Overloaded
 from serving.batch_metrics import BatchMetrics
-from serving.batcher import Batcher
 from serving.contract import BATCH_SIZES, GENERATE
 from serving.metrics import Metrics
 from serving.timings import Timings
 from tests.fakes.backend import FakeBackend
+from tests.fakes.batched import Batched
 
 FULL = BATCH_SIZES[-1]
 
@@ -42,7 +42,7 @@ def of(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 async def test_calls_are_counted_with_their_rows_their_padding_and_why_they_were_made():
     metrics, backend = Metrics(), HeldBackend()
-    batcher = Batcher(backend, deadline=30, max_rows=2 * FULL, observer=BatchMetrics(metrics))
+    batcher = Batched(backend, deadline=30, max_rows=2 * FULL, observer=BatchMetrics(metrics))
     first = asyncio.create_task(batcher.generate(rows(3)))
     await asyncio.sleep(0.01)
     full = [asyncio.create_task(batcher.generate(rows(FULL))) for _ in range(2)]
@@ -66,7 +66,7 @@ async def test_calls_are_counted_with_their_rows_their_padding_and_why_they_were
 
 async def test_rows_that_nobody_waits_for_are_counted_by_why():
     metrics, backend = Metrics(), HeldBackend()
-    batcher = Batcher(backend, deadline=30, observer=BatchMetrics(metrics))
+    batcher = Batched(backend, deadline=30, observer=BatchMetrics(metrics))
     first = asyncio.create_task(batcher.generate(rows(1)))
     await asyncio.sleep(0.01)
     gone = asyncio.create_task(batcher.generate(rows(5)))
@@ -84,7 +84,7 @@ async def test_rows_that_nobody_waits_for_are_counted_by_why():
 
 async def test_a_refusal_tells_whether_the_models_or_the_threads_for_pixels_were_short():
     metrics, backend = Metrics(), HeldBackend()
-    batcher = Batcher(backend, deadline=30, max_rows=2, observer=BatchMetrics(metrics))
+    batcher = Batched(backend, deadline=30, max_rows=2, observer=BatchMetrics(metrics))
     with pytest.raises(Overloaded), batcher.drawing(1, beside=60):
         pass
     assert of(metrics, "rejected_total", reason="pixels") == 1
@@ -100,7 +100,7 @@ async def test_a_refusal_tells_whether_the_models_or_the_threads_for_pixels_were
 
 async def test_a_call_that_is_halved_is_counted():
     metrics, backend = Metrics(), HeldBackend()
-    batcher = Batcher(backend, deadline=30, observer=BatchMetrics(metrics))
+    batcher = Batched(backend, deadline=30, observer=BatchMetrics(metrics))
     first = asyncio.create_task(batcher.generate(rows(1)))
     await asyncio.sleep(0.01)
     pair = [asyncio.create_task(batcher.generate(rows(1))) for _ in range(2)]
@@ -114,7 +114,7 @@ async def test_a_call_that_is_halved_is_counted():
 
 async def test_other_models_take_the_place_of_those_before():
     metrics, backend = Metrics(), FakeBackend()
-    batcher = Batcher(backend, deadline=30, observer=BatchMetrics(metrics))
+    batcher = Batched(backend, deadline=30, observer=BatchMetrics(metrics))
     for height in (70, 70, 80):
         backend.model = FakeBackend(height=height).model
         await batcher.info()
@@ -124,7 +124,7 @@ async def test_other_models_take_the_place_of_those_before():
 
 async def test_a_request_learns_how_long_it_waited_and_for_how_many_cards():
     backend, mine = HeldBackend(), Timings()
-    batcher = Batcher(backend, deadline=30, observer=BatchMetrics(Metrics()))
+    batcher = Batched(backend, deadline=30, observer=BatchMetrics(Metrics()))
 
     async def ask(n: int) -> None:
         timings.begin(mine if n == 2 else Timings())

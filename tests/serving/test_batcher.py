@@ -23,9 +23,9 @@ from serving.backend import (
     Scored,
     Unavailable,
 )
-from serving.batcher import Batcher
 from serving.contract import BATCH_SIZES, GENERATE, SCORE
 from serving.observer import Observer
+from tests.fakes.batched import Batched
 from tests.fakes.simulated import simulate
 
 FULL = BATCH_SIZES[-1]
@@ -121,7 +121,7 @@ class Request:
     def numbers(self) -> list[int]:
         return [100 * self.number + row for row in range(self.rows)]
 
-    async def run(self, batcher: Batcher, clock: "Clock") -> None:
+    async def run(self, batcher: Batched, clock: "Clock") -> None:
         await asyncio.sleep(self.at)
         self.order, self.sent = clock.tick(), clock.now()
         try:
@@ -137,7 +137,7 @@ class Request:
             self.outcome = "bad"
         self.ended = clock.now()
 
-    async def ask(self, batcher: Batcher, deadline: float) -> str:
+    async def ask(self, batcher: Batched, deadline: float) -> str:
         """Ask, and say whether the answer is this request's own, row by row."""
         if self.model == SCORE.model:
             scored = await batcher.score(cards_of(self.numbers), deadline=deadline)
@@ -188,7 +188,7 @@ def told(
     """Let the requests happen and return them with their ends."""
 
     async def story() -> None:
-        batcher = Batcher(models, deadline=PATIENT, slots=slots, max_rows=400, observer=ledger)
+        batcher = Batched(models, deadline=PATIENT, slots=slots, max_rows=400, observer=ledger)
         await batcher.info()
         clock = Clock()
         for number, request in enumerate(requests):
@@ -321,13 +321,13 @@ def test_rows_that_are_all_bad_cost_three_calls_not_one_each():
 
 
 def run(
-    story: Callable[[Batcher, Models], Awaitable[None]], models: Models | None = None, **options
+    story: Callable[[Batched, Models], Awaitable[None]], models: Models | None = None, **options
 ) -> Models:
     """Let a story happen in simulated time."""
     models = models or Models()
 
     async def whole() -> None:
-        batcher = Batcher(models, **{"deadline": 10.0, **options})
+        batcher = Batched(models, **{"deadline": 10.0, **options})
         await batcher.info()
         await story(batcher, models)
         await batcher.close()
@@ -379,7 +379,7 @@ def test_rows_are_let_in_before_they_come_and_make_room_when_they_never_do():
             with batcher.judging(32):  # the other lane has its own room
                 pass
         with batcher.drawing(16) as draw, batcher.drawing(16):
-            drawn = await draw(noise_of([1, 2]))  # fewer than were let in
+            drawn = await draw(noise_of([1, 2]), None, ())  # fewer than were let in
             assert numbers_of(drawn.cards) == [1, 2]
 
     run(story, max_rows=32)
@@ -483,7 +483,7 @@ def test_who_asks_what_the_models_are_waits_until_its_deadline_and_no_longer():
 
     async def story() -> None:
         now = asyncio.get_running_loop().time
-        batcher = Batcher(Silent(), deadline=10.0)
+        batcher = Batched(Silent(), deadline=10.0)
         began = now()
         with pytest.raises(DeadlineExceeded):
             await batcher.info(deadline=began + 3)
@@ -544,7 +544,7 @@ def test_each_owner_hears_of_its_own_rows_as_itself():
         def answered(self, rows, queued, inferred):
             heard.append((name.get(), rows))
 
-    async def ask(batcher: Batcher, owner: str, rows: int) -> None:
+    async def ask(batcher: Batched, owner: str, rows: int) -> None:
         name.set(owner)
         await batcher.score(cards_of(range(rows)))
 

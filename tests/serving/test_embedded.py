@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
-from serving.batcher import Batcher
 from serving.cards import decode_upload, fit
 from serving.contract import BATCH_SIZES
 from serving.embedded import EmbeddedBackend, complete_versions
 from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
+from tests.fakes.batched import Batched
 from tests.fakes.models import export_labelled_generator
 from tests.fakes.pictures import decode
 from tests.fakes.tfserving import serve_models
@@ -114,7 +114,7 @@ async def test_calls_at_once_each_get_their_own_cards(backend):
 
 
 async def test_an_answer_does_not_depend_on_who_else_is_in_the_batch(backend):
-    batcher = Batcher(backend, deadline=60.0)
+    batcher = Batched(backend, deadline=60.0)
     rows = [noise.draw(seed=seed, n=1 + seed % 3, size=8) for seed in range(20)]
     drawn = await asyncio.gather(*(batcher.generate(row) for row in rows))
     scored = await asyncio.gather(*(batcher.score(answer.cards) for answer in drawn))
@@ -155,7 +155,7 @@ def watching(store: Path) -> EmbeddedBackend:
     return EmbeddedBackend(store, deadline=60.0, look_every=LOOK_EVERY)
 
 
-async def answers_of_version(backend: Batcher, version: str) -> set[str]:
+async def answers_of_version(backend: Batched, version: str) -> set[str]:
     """Draw without a break until a version answers, and return the versions that did."""
     versions: set[str] = set()
     async with asyncio.timeout(60):
@@ -171,7 +171,7 @@ def publish(store: Path, version: str) -> None:
 
 
 async def test_a_newer_version_takes_over_while_every_request_is_answered(store):
-    backend = Batcher(watching(store), deadline=60.0)
+    backend = Batched(watching(store), deadline=60.0)
     assert (await backend.info()).version == "1"
     publish(store, "2")
     assert await answers_of_version(backend, "2") <= {"1", "2"}
@@ -202,7 +202,7 @@ async def test_a_newer_version_that_loads_slowly_is_loaded_once(store):
 
 
 async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store):
-    backend = Batcher(watching(store), deadline=60.0)
+    backend = Batched(watching(store), deadline=60.0)
     await backend.info()
     for version in ("2", "3"):
         publish(store, version)
@@ -214,7 +214,7 @@ async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store)
 async def test_models_that_were_replaced_are_freed(store):
     gc.unfreeze()
     embedded = watching(store)
-    backend = Batcher(embedded, deadline=60.0)
+    backend = Batched(embedded, deadline=60.0)
     await backend.info()
     assert gc.get_freeze_count() > 100_000
     first = weakref.ref(embedded._pair)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
@@ -430,7 +430,7 @@ async def test_a_slow_call_ends_at_the_deadline_and_leaves_the_next_one_whole(st
     bright, dark = (np.full((2, 16, 16, 3), level, np.uint8) for level in (255, 0))
     embedded = EmbeddedBackend(store, deadline=60.0)
     await embedded.info()
-    backend = Batcher(embedded, deadline=0.05)
+    backend = Batched(embedded, deadline=0.05)
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         await backend.score(bright)
