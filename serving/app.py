@@ -26,7 +26,7 @@ from serving.exchange import Watch, Witness
 from serving.gate import Gate, MayMeasure
 from serving.gateway import Gateway
 from serving.keys import Keyring
-from serving.life import LastAnswers, Life
+from serving.life import Life
 from serving.limits import BodyGuard
 from serving.linger import Linger
 from serving.logs import PROBES, AccessLog
@@ -141,8 +141,7 @@ def add_guards(app: FastAPI, settings: Settings, admission: Admission, tracer: T
     )
     if settings.origins:
         app.add_middleware(Origins, allowed=names(settings.origins))
-    app.add_middleware(Envelope)
-    app.add_middleware(LastAnswers, life=app.state.life)
+    app.add_middleware(Envelope, life=app.state.life)
     app.add_middleware(Watch, witnesses=app.state.witnesses, tracer=tracer)
     app.add_middleware(Linger)
 

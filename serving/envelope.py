@@ -7,6 +7,7 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.life import Life
 from serving.logs import about_request
 from serving.problems import internal
 
@@ -39,20 +40,21 @@ def request_id(headers: Headers) -> str:
 
 
 class Envelope:
-    """Pure ASGI: puts scope["state"]["request_id"] in and headers out; answers where code failed.
+    """Pure ASGI: gives each request an id and each answer its headers, and answers where code failed.
 
-    What stands in scope["state"]["headers"] when the answer begins is a header of it, whatever the answer is.
-    Range is taken out, as any server may do (RFC 9110, 14.2): Starlette would serve parts of the page's
-    files, and refuse others in text.
+    The id is scope["state"]["request_id"]. Whoever handles the request may put further headers of the answer
+    into scope["state"]["headers"]. Range is removed from the request, as any server may do (RFC 9110, 14.2):
+    Starlette would serve parts of the page's files, and refuse others in text.
 
     Not a BaseHTTPMiddleware: those hide that the client has gone, and cost more than all else here.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, life: Life) -> None:
         self.app = app
+        self.life = life
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request inside its envelope."""
+        """Run one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -68,15 +70,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [
-                    *FIELDS,
-                    *(field for field in message["headers"] if field[0] not in OURS),
-                ]
-                headers = MutableHeaders(scope=message)
-                headers.update(scope["state"].get("headers", {}))
-                headers["X-Request-ID"] = name
-                # no-cache lets browsers keep the page's files, but ask whether they are still right.
-                headers.setdefault("Cache-Control", "no-store" if scope["method"] == "POST" else "no-cache")
+                self.complete(message, scope)
             await send(message)
 
         try:
@@ -86,3 +80,14 @@ class Envelope:
             if started:
                 raise
             await internal(name)(scope, receive, send_enveloped)
+
+    def complete(self, start: Message, scope: Scope) -> None:
+        """Add to the start of an answer the headers that every answer has."""
+        start["headers"] = [*FIELDS, *(field for field in start["headers"] if field[0] not in OURS)]
+        headers = MutableHeaders(scope=start)
+        headers.update(scope["state"].get("headers", {}))
+        headers["X-Request-ID"] = scope["state"]["request_id"]
+        # no-cache lets browsers keep the page's files, but ask whether they are still right.
+        headers.setdefault("Cache-Control", "no-store" if scope["method"] == "POST" else "no-cache")
+        if self.life.draining:  # kept open, the connection would be cut with the client's next request on it
+            headers["Connection"] = "close"

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 
 @dataclass
 class Life:
@@ -18,24 +15,3 @@ class Life:
     def fail(self) -> None:
         """Note that the process cannot go on."""
         self.failed = True
-
-
-class LastAnswers:
-    """Pure ASGI: closes each connection with its answer once the process is about to end.
-
-    A client that keeps its connection would else find it cut while its next request is on the way.
-    """
-
-    def __init__(self, app: ASGIApp, life: Life) -> None:
-        self.app = app
-        self.life = life
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request."""
-
-        async def send_last(message: Message) -> None:
-            if self.life.draining and message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        await self.app(scope, receive, send_last if scope["type"] == "http" else send)
