@@ -51,7 +51,7 @@ class Witness(Protocol):
 
 
 class Watch:
-    """Pure ASGI, around all that answers: measures a request, tells the witnesses, adds Server-Timing."""
+    """Pure ASGI, around all that answers: measures each request and tells the witnesses."""
 
     def __init__(self, app: ASGIApp, witnesses: Sequence[Witness], tracer: Tracer | None = None) -> None:
         self.app = app
@@ -59,53 +59,69 @@ class Watch:
         self.tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request and watch it."""
+        """Run one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = time.perf_counter()
-        method, client = scope["method"], scope.get("client")
-        exchange = Exchange(method if method in KNOWN_METHODS else OTHER_METHOD, client[0] if client else "")
-        timings.begin(exchange.timings)
-        span = tracing.joined(self.tracer, exchange.timings, scope["query_string"])
-        complete = gone = False
-
-        async def receive_watched() -> Message:
-            nonlocal gone
-            message = await receive()
-            if message["type"] == "http.request":
-                exchange.received += len(message.get("body", b""))
-            elif not complete:  # servers also say so after a complete answer
-                gone = True
-            return message
-
-        async def send_watched(message: Message) -> None:
-            nonlocal complete
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                if timing := exchange.timings.server_timing():
-                    MutableHeaders(scope=message)["Server-Timing"] = timing
-                if span:
-                    span.set_attribute("holofoil.request_id", scope["state"]["request_id"])
-            elif message["type"] == "http.response.body":
-                exchange.sent += len(message.get("body", b""))
-                complete = not message.get("more_body", False)
-                exchange.seconds = time.perf_counter() - began
-            await send(message)
-
+        request = Watched(scope, receive, send)
+        timings.begin(request.exchange.timings)
+        tracing.join(self.tracer, request.exchange.timings, scope["query_string"])
         for witness in self.witnesses:
             witness.began()
         try:
-            await self.app(scope, receive_watched, send_watched)
+            await self.app(scope, request.receive, request.send)
         finally:
-            if not complete:
-                exchange.seconds = time.perf_counter() - began
-            exchange.route = route_of(scope)
-            exchange.key = scope.get("state", {}).get("key_name")
-            if gone:
-                exchange.status = CLIENT_GONE
+            request.end()
             for witness in self.witnesses:
-                witness.ended(exchange)
+                witness.ended(request.exchange)
+
+
+class Watched:
+    """One request on its way through: its exchange, filled in as messages pass."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, client = scope["method"], scope.get("client")
+        known = method if method in KNOWN_METHODS else OTHER_METHOD
+        self.exchange = Exchange(known, client[0] if client else "")
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._began = time.perf_counter()
+        self._complete = False
+        self._gone = False
+
+    async def receive(self) -> Message:
+        """Pass on what the client sends, and count the bytes of the body."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.exchange.received += len(message.get("body", b""))
+        elif not self._complete:  # servers also say so after a complete answer
+            self._gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on the answer with Server-Timing, and note its status, size and end."""
+        exchange = self.exchange
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            if timing := exchange.timings.server_timing():
+                MutableHeaders(scope=message)["Server-Timing"] = timing
+            if span := exchange.timings.span:
+                span.set_attribute("holofoil.request_id", self._scope["state"]["request_id"])
+        elif message["type"] == "http.response.body":
+            exchange.sent += len(message.get("body", b""))
+            self._complete = not message.get("more_body", False)
+            exchange.seconds = time.perf_counter() - self._began
+        await self._send(message)
+
+    def end(self) -> None:
+        """Note what is only known once the application is done."""
+        if not self._complete:
+            self.exchange.seconds = time.perf_counter() - self._began
+        if self._gone:
+            self.exchange.status = CLIENT_GONE
+        self.exchange.route = route_of(self._scope)
+        self.exchange.key = self._scope.get("state", {}).get("key_name")
 
 
 def route_of(scope: Scope) -> str:

@@ -22,11 +22,10 @@ def length_of(headers: Headers) -> int | None:
 
 
 class BodyGuard:
-    """Pure ASGI: refuses bodies that are announced or counted above a limit in bytes, or slower than timeout.
+    """Pure ASGI: refuses bodies above a limit in bytes, and those that take longer than `timeout` seconds.
 
-    The limit is also counted, since chunks announce nothing. All bodies together may hold `room` bytes, each
-    until it is answered: many clients cannot fill the memory. An answer that goes out before the body is in
-    closes the connection: otherwise the server would read and throw away the rest for as long as it comes.
+    Bytes are also counted, since a body in chunks does not announce its length. The bodies of all requests
+    that are not answered yet may have `room` bytes together, so that many clients cannot fill the memory.
     """
 
     def __init__(self, app: ASGIApp, limit: int, timeout: float, room: int) -> None:
@@ -36,54 +35,68 @@ class BodyGuard:
         self.room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request behind the guard."""
+        """Run one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        deadline = asyncio.get_running_loop().time() + self.timeout
-        pending = has_body(headers)
-        received = 0
-
-        async def receive_guarded() -> Message:
-            nonlocal pending, received
-            if not pending:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise Refusal(
-                    BODY_TIMEOUT,
-                    f"The body was not complete after {self.timeout:g} s. Send less, or over a faster line.",
-                ) from None
-            if message["type"] == "http.request":
-                size = len(message.get("body", b""))
-                received += size
-                self.room -= size
-                if received > self.limit:
-                    raise self.too_large()
-                if self.room < 0:
-                    raise Refusal(
-                        OVERLOADED, "Too many bodies are being read at once. Try again in a moment."
-                    )
-                pending = message.get("more_body", False)
-            return message
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start" and pending:
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        if (length_of(headers) or 0) > self.limit:
-            refused = answer(self.too_large(), scope["state"]["request_id"])
-            await refused(scope, receive, send_guarded)
+        body = Body(self, scope, receive, send)
+        if (length_of(body.headers) or 0) > self.limit:
+            await answer(self.too_large(), scope["state"]["request_id"])(scope, receive, body.send)
             return
         try:
-            await self.app(scope, receive_guarded, send_guarded)
+            await self.app(scope, body.receive, body.send)
         finally:
-            self.room += received
+            self.room += body.received
 
     def too_large(self) -> Refusal:
         """Refuse a body above the limit."""
         return Refusal(TOO_LARGE, f"A body may have {self.limit:,} bytes. Send fewer or smaller files.")
+
+
+class Body:
+    """The body of one request, counted and timed as it comes."""
+
+    def __init__(self, guard: BodyGuard, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers = Headers(scope=scope)
+        self.received = 0  # bytes
+        self._guard = guard
+        self._receive = receive
+        self._send = send
+        self._deadline = asyncio.get_running_loop().time() + guard.timeout
+        self._pending = has_body(self.headers)
+
+    async def receive(self) -> Message:
+        """Pass on the next piece; raise Refusal where it is late or there is no room for it."""
+        if not self._pending:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refusal(
+                BODY_TIMEOUT,
+                f"The body was not complete after {self._guard.timeout:g} s. "
+                "Send less, or over a faster line.",
+            ) from None
+        if message["type"] == "http.request":
+            self._count(len(message.get("body", b"")))
+            self._pending = message.get("more_body", False)
+        return message
+
+    def _count(self, size: int) -> None:
+        """Add to what has come; raise Refusal for too much."""
+        self.received += size
+        self._guard.room -= size
+        if self.received > self._guard.limit:
+            raise self._guard.too_large()
+        if self._guard.room < 0:
+            raise Refusal(OVERLOADED, "Too many bodies are being read at once. Try again in a moment.")
+
+    async def send(self, message: Message) -> None:
+        """Pass on the answer; one that goes out before the body is in closes the connection.
+
+        Otherwise the server would read the rest and throw it away for as long as it comes.
+        """
+        if message["type"] == "http.response.start" and self._pending:
+            MutableHeaders(scope=message)["Connection"] = "close"
+        await self._send(message)

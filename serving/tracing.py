@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Link, Span, Tracer
+from opentelemetry.trace import Link, Tracer
 from starlette.types import Scope
 
 from serving.timings import Timings
@@ -70,15 +70,14 @@ def telemetry(provider: "TracerProvider | None", untraced: Container[str]) -> Te
     return {**off, "tracing": True, "tracer_provider": provider, "exclude": exclude}
 
 
-def joined(tracer: Tracer | None, timings: Timings, query: bytes) -> Span | None:
-    """Have a request's stages drawn under its span; return that, or None where it is not traced."""
+def join(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
+    """Have the stages of a request drawn under the current span, where it is traced."""
     span = trace.get_current_span() if tracer else None
     if span is None or not span.is_recording():
-        return None
+        return
     if query:
         span.set_attribute(QUERY, REDACTED)  # a client may have put a key there
     timings.tracer, timings.span = tracer, span
-    return span
 
 
 def shared(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextManager[object]:
