@@ -50,9 +50,10 @@ class Holder(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Two windows, one after the other. The one before weighs as much as still lies in the last `seconds`.
+    """A sliding window, approximated by two fixed ones: the current one counts in full.
 
-    The field order is that of the library limits.
+    The previous one counts for the share of it that still lies within the last `seconds` of the rate. The
+    field order is that of the library limits.
     """
 
     previous: int
@@ -64,14 +65,10 @@ class Counts(NamedTuple):
 
 
 class Store(Protocol):
-    """Where cards are counted; the two calls are those of the storages of the library limits."""
+    """Where cards are counted."""
 
-    async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count `amount` more where that stays within limit, and say whether it did."""
-        ...
-
-    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """Return Counts."""
+    async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
+        """Count cards for a key where the rate has room for them; say whether it had, and what counts now."""
         ...
 
 
@@ -96,16 +93,12 @@ class Memory:
         self.clock = clock
         self.windows: OrderedDict[str, Window] = OrderedDict()
 
-    async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count `amount` more where that stays within limit, and say whether it did."""
-        if used(self.counts(key, expiry), expiry) + amount > limit:
-            return False
-        self.window(key, expiry).current += amount
-        return True
-
-    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """Return Counts."""
-        return self.counts(key, expiry)
+    async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
+        """Count cards where there is room for them; say whether there was, and what counts now."""
+        allowed = used(self.counts(key, rate.seconds), rate.seconds) + cards <= rate.cards
+        if allowed:
+            self.window(key, rate.seconds).current += cards
+        return allowed, self.counts(key, rate.seconds)
 
     async def close(self) -> None:
         """Do nothing: there is nothing open."""
@@ -187,10 +180,8 @@ class Rates:
         rate = self.rates.get(holder.kind)
         if rate is None:
             return None
-        name = f"{holder.kind}/{holder.name}"
-        allowed = await self.store.acquire_sliding_window_entry(name, rate.cards, rate.seconds, cards)
-        found = Counts(*await self.store.get_sliding_window(name, rate.seconds))
-        return Standing(holder, rate, found, None if allowed else wait(found, rate, cards))
+        allowed, counts = await self.store.take(f"{holder.kind}/{holder.name}", rate, cards)
+        return Standing(holder, rate, counts, None if allowed else wait(counts, rate, cards))
 
 
 class BadStore(Exception):
@@ -231,26 +222,18 @@ class RedisStore:
         self.paused_until = -math.inf
         self.failing = False
 
-    async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count `amount` more where that stays within limit, and say whether it did."""
+    async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
+        """Count cards where there is room for them; say whether there was, and what counts now."""
         if time.monotonic() >= self.paused_until:
             try:
-                allowed = await self.redis.acquire_sliding_window_entry(key, limit, expiry, amount)
+                allowed = await self.redis.acquire_sliding_window_entry(key, rate.cards, rate.seconds, cards)
+                counts = Counts(*await self.redis.get_sliding_window(key, rate.seconds))
             except Exception as error:
                 self.pause(error)
             else:
                 self.resume()
-                return allowed
-        return await self.memory.acquire_sliding_window_entry(key, limit, expiry, amount)
-
-    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """Return Counts."""
-        if time.monotonic() >= self.paused_until:
-            try:
-                return await self.redis.get_sliding_window(key, expiry)
-            except Exception as error:
-                self.pause(error)
-        return await self.memory.get_sliding_window(key, expiry)
+                return allowed, counts
+        return await self.memory.take(key, rate, cards)
 
     def pause(self, error: Exception) -> None:
         """Leave Redis alone for a moment, and say so once."""

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.rates import STORE_TIMEOUT, BadStore, Counts, Memory, Rate, RedisStore, used, wait
+from serving.rates import STORE_TIMEOUT, BadStore, Memory, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -36,7 +36,8 @@ class Clock:
 
 
 def take(memory: Memory, cards: int, rate: Rate = TWENTY, name: str = "a") -> bool:
-    return asyncio.run(memory.acquire_sliding_window_entry(name, rate.cards, rate.seconds, cards))
+    allowed, _ = asyncio.run(memory.take(name, rate, cards))
+    return allowed
 
 
 def test_a_rate_is_read_as_people_write_it():
@@ -255,11 +256,10 @@ def test_redis_and_memory_count_alike(redis):
     async def compare() -> None:
         store, memory = RedisStore(redis.url), Memory()
         for cards in (1, 16, 2, 16, 1, 5, 3, 1):
-            decisions = [
-                await each.acquire_sliding_window_entry("key/a", 24, 3600, cards) for each in (store, memory)
+            (allowed, one), (also, other) = [
+                await each.take("key/a", Rate(24, 3600), cards) for each in (store, memory)
             ]
-            assert decisions[0] == decisions[1]
-            one, other = [Counts(*await each.get_sliding_window("key/a", 3600)) for each in (store, memory)]
+            assert allowed == also
             assert used(one, 3600) == used(other, 3600)
             assert one.current_left == pytest.approx(other.current_left, abs=5)
         assert not store.failing
@@ -307,8 +307,9 @@ async def test_a_redis_that_never_answers_is_waited_for_once_and_then_left_alone
         store = RedisStore(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         began = time.monotonic()
         for left in range(9, -1, -1):
-            assert await store.acquire_sliding_window_entry("key/a", 10, 3600, 1)
-            assert used(Counts(*await store.get_sliding_window("key/a", 3600)), 3600) == 10 - left
+            allowed, counts = await store.take("key/a", Rate(10, 3600), 1)
+            assert allowed
+            assert used(counts, 3600) == 10 - left
         assert time.monotonic() - began < 4 * STORE_TIMEOUT
         await store.close()
 
@@ -326,7 +327,7 @@ def test_what_is_no_address_of_a_redis_is_told_without_its_password(url):
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6390/0?bogus=1", "redis+unix:///nowhere/redis.sock"])
 async def test_an_address_that_asks_for_what_there_is_not_counts_alone(url, caplog):
     store = RedisStore(url)
-    assert await store.acquire_sliding_window_entry("alice", 10, 60, 4)
-    assert not await store.acquire_sliding_window_entry("alice", 10, 60, 7)
+    decisions = [await store.take("alice", Rate(10, 60), cards) for cards in (4, 7)]
+    assert [allowed for allowed, _ in decisions] == [True, False]
     assert "counts alone" in caplog.text
     await store.close()
