@@ -15,6 +15,7 @@ from importlib.metadata import version
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
@@ -78,6 +79,14 @@ class Server(uvicorn.Server):
         logger.info("Ended")
 
 
+class CannotStart(Exception):
+    """Ends the start with one line on stderr and an exit code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 def serve() -> int:
     """Serve until a signal comes.
 
@@ -85,45 +94,48 @@ def serve() -> int:
     """
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
     try:
+        settings = read_settings()
+        app = make_app(settings)
+        with listen(settings) as listener, serve_metrics(app.state.metrics, settings):
+            return run(app, settings, listener)
+    except CannotStart as trouble:
+        sys.stderr.write(f"Holofoil cannot start: {trouble}\n")
+        return trouble.code
+
+
+def read_settings() -> Settings:
+    """Read the settings, have the log written as they say, and warn of what is likely a slip."""
+    try:
         settings = Settings()
     except ValidationError as error:
-        return fail(2, f"a setting is wrong. {in_words(error)}")
+        raise CannotStart(2, f"a setting is wrong. {in_words(error)}") from None
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     for name in misspelt(os.environ):
         logger.warning("%s is no setting; holofoil-gateway --help lists them", name)
     if settings.keys_file is None and not loopback(settings.host):
         logger.warning("%s is open to all who reach it: HOLOFOIL_KEYS_FILE is not set", settings.host)
+    return settings
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """Make the gateway."""
     try:
-        app = create_app(settings)
+        return create_app(settings)
     except keys.BadKeys as error:
-        return fail(2, f"HOLOFOIL_KEYS_FILE: {error}.")
+        raise CannotStart(2, f"HOLOFOIL_KEYS_FILE: {error}.") from None
     except BadStore as error:
-        return fail(2, f"HOLOFOIL_RATE_STORE {error}.")
-    try:
-        listener = listen(settings)
-    except OSError as error:
-        return fail(
-            1,
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}. "
-            "Set HOLOFOIL_HOST or HOLOFOIL_PORT to another; port 0 picks a free one.",
-        )
-    try:
-        scrapes = serve_metrics(app.state.metrics, settings)
-    except (OSError, UnicodeError) as error:  # of a host name that DNS cannot spell
-        listener.close()
-        return fail(
-            1,
-            f"{settings.metrics} cannot be listened on for metrics: {error}. "
-            "Set HOLOFOIL_METRICS to another address.",
-        )
+        raise CannotStart(2, f"HOLOFOIL_RATE_STORE {error}.") from None
+
+
+def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
+    """Have uvicorn serve the gateway on a socket; return the exit code."""
     chosen = {name: str(value) for name, value in settings if name in settings.model_fields_set}
     logger.info("Holofoil %s starts", version("holofoil"), extra={"settings": chosen})
-    with scrapes:
-        try:
-            config = configure(app, settings, app.state.doorstep, app.state.onlooker)
-            Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
-            return 128 + signal.SIGINT
+    config = configure(app, settings, app.state.doorstep, app.state.onlooker)
+    try:
+        Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
+        return 128 + signal.SIGINT
     return 1 if app.state.life.failed else 0
 
 
@@ -156,12 +168,6 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def fail(code: int, reason: str) -> int:
-    """Say in one line why the gateway cannot start."""
-    sys.stderr.write(f"Holofoil cannot start: {reason}\n")
-    return code
-
-
 def in_words(error: ValidationError) -> str:
     """Name each wrong setting as the operator wrote it."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
@@ -183,13 +189,28 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
 def listen(settings: Settings) -> socket.socket:
     """Open the port before any model is loaded, so that a taken one is known at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotStart(
+            1,
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}. "
+            "Set HOLOFOIL_HOST or HOLOFOIL_PORT to another; port 0 picks a free one.",
+        ) from None
 
 
 def serve_metrics(metrics: Metrics, settings: Settings) -> AbstractContextManager[object]:
     """Answer Prometheus on a port of its own, where the settings name one, until the context ends."""
-    address = settings.metrics_address
-    return closing(metrics.serve(*address)) if address else nullcontext()
+    if settings.metrics_address is None:
+        return nullcontext()
+    try:
+        return closing(metrics.serve(*settings.metrics_address))
+    except (OSError, UnicodeError) as error:  # of a host name that DNS cannot spell
+        raise CannotStart(
+            1,
+            f"{settings.metrics} cannot be listened on for metrics: {error}. "
+            "Set HOLOFOIL_METRICS to another address.",
+        ) from None
 
 
 def url(listener: socket.socket) -> str:
