@@ -57,7 +57,8 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.doorstep and app.state.onlooker are for the server.
+    app.state.witnesses hear of every request; app.state.doorstep and
+    app.state.connection_metrics are for the server.
     Raises BadKeys for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
@@ -113,7 +114,7 @@ def create_app(
     admission = Admission(app.state, chosen.deadline)
     # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
     behind = tracer or chosen.origins or chosen.trusted_proxies
-    app.state.onlooker = ConnectionMetrics(metrics)
+    app.state.connection_metrics = ConnectionMetrics(metrics)
     app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
     problems.install(app)
     add_routes(app, chosen)

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from serving.doorstep import Doorstep, Refused
+from serving.connection_metrics import ConnectionMetrics
+from serving.doorstep import Doorstep, TurnedAway
 from serving.envelope import FIELDS, request_id
 from serving.limits import has_body, length_of
-from serving.onlooker import Onlooker
 from serving.places import Places
 from serving.problems import (
     HEAD_TOO_LARGE,
@@ -66,13 +66,13 @@ class BadHead(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with bounds; `within` sets them."""
+    """uvicorn's protocol with bounds, which connection_class sets."""
 
     head_timeout: float
     answer_timeout: float
     places: Places
     doorstep: Doorstep | None
-    onlooker: Onlooker
+    metrics: ConnectionMetrics
 
     @property
     def address(self) -> str:
@@ -91,9 +91,9 @@ class Connection(HttpToolsProtocol):
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
         self.chunk = b""  # that is being parsed
-        self.refused: Refused | None = None  # until the chunk is parsed
+        self.turned_away: TurnedAway | None = None  # by the doorstep, until the chunk is parsed
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
-        self.onlooker.came()
+        self.metrics.opened()
         self.places.enter(self)
         self.await_head()
 
@@ -107,8 +107,8 @@ class Connection(HttpToolsProtocol):
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
         self.chunk = b""  # up to 256 KiB, which no idle connection should hold
-        if self.refused:
-            self.turn_away(self.refused)
+        if self.turned_away:
+            self.answer_turned_away(self.turned_away)
         if self.transport.is_closing():
             return
         if self.head_size > MAX_HEAD:
@@ -123,8 +123,8 @@ class Connection(HttpToolsProtocol):
         if refusal := self.fault():
             self.refusal = refusal
             raise BadHead
-        self.refused = self.judged()
-        if not self.refused:
+        self.turned_away = self.ask_doorstep()
+        if not self.turned_away:
             self.mend()
             super().on_headers_complete()
             self.unanswered.append(self.cycle)
@@ -162,10 +162,10 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         self.url = EMPTY_PATH.sub(rb"\1/", self.url)  # RFC 9110, 4.2.3; uvicorn fails at a URL without a path
 
-    def judged(self) -> Refused | None:
-        """Ask at the doorstep about a request that has come whole and alone, and after which all goes on.
+    def ask_doorstep(self) -> TurnedAway | None:
+        """Ask whether a request is turned away, if it came whole and alone and the connection stays open.
 
-        Of others it would have to wait for the rest, and know when not to.
+        To turn away any other, one would have to wait for the rest of it, and know when not to.
         """
         assert self.parser
         headers = Headers(raw=self.headers)
@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return None
         try:
-            return self.doorstep.refused(self.parser.get_method(), self.url, headers, self.address)
+            return self.doorstep.judge(self.parser.get_method(), self.url, headers, self.address)
         except Exception:  # the parser would take it for the client's fault
             logger.exception("The doorstep failed")
             return None
@@ -187,13 +187,13 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass on what is for the application."""
-        if not self.refused:
+        if not self.turned_away:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
         self.in_body = False
-        if not self.refused:
+        if not self.turned_away:
             super().on_message_complete()
 
     def await_head(self) -> None:
@@ -212,19 +212,19 @@ class Connection(HttpToolsProtocol):
         if self.head_size:
             self.refuse(LATE)
         else:
-            self.onlooker.cut("silent")
+            self.metrics.cut("silent")
             self.transport.close()
 
     # --- Refusals that no application sees ---------------------------------------------------------
 
-    def turn_away(self, refused: Refused) -> None:
+    def answer_turned_away(self, request: TurnedAway) -> None:
         """Answer a request that the doorstep has refused, and keep the connection."""
-        self.refused = None
-        response = refused.answer()
-        self.write(response, refused.request_id)
+        self.turned_away = None
+        response = request.answer()
+        self.write(response, request.request_id)
         super().on_response_complete()
         self.rest()
-        refused.tell(len(response.body))
+        request.tell(len(response.body))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser cannot read; uvicorn would answer a line of text."""
@@ -245,7 +245,7 @@ class Connection(HttpToolsProtocol):
 
     def hang_up(self, refusal: Refusal) -> None:
         """Write a problem as the last answer."""
-        self.onlooker.cut(refusal.kind.name)
+        self.metrics.cut(refusal.kind.name)
         name = request_id(Headers(raw=self.headers or []))
         with bound_contextvars(request_id=name):
             told = {"problem": refusal.kind.name, "status": refusal.kind.status, "client": self.address}
@@ -283,7 +283,7 @@ class Connection(HttpToolsProtocol):
 
     def make_room(self) -> None:
         """Leave, so that another one can come."""
-        self.onlooker.cut("crowded")
+        self.metrics.cut("crowded")
         self.leave()
 
     def leave(self) -> None:
@@ -313,7 +313,7 @@ class Connection(HttpToolsProtocol):
 
     def answer_is_unread(self) -> None:
         """Let go of a client that does not read."""
-        self.onlooker.cut("unread")
+        self.metrics.cut("unread")
         self.transport.abort()
 
     def stop_awaiting_reader(self) -> None:
@@ -324,7 +324,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and tell every request: of pipelined ones uvicorn tells only the last."""
-        self.onlooker.went()
+        self.metrics.closed()
         self.places.gone(self)
         self.stop_waiting()
         if self.answer_timer is not None:
@@ -347,19 +347,19 @@ def without_upgrade(data: bytes) -> bytes:
     return UPGRADE.sub(b"x-upgrade", head) + end + rest
 
 
-def within(
+def connection_class(
     head_timeout: float,
     answer_timeout: float,
     most: int,
-    doorstep: Doorstep | None = None,
-    onlooker: Onlooker | None = None,
+    doorstep: Doorstep | None,
+    metrics: ConnectionMetrics,
 ) -> type[Connection]:
-    """Make the class of connections for uvicorn, with its times in seconds and how many there may be."""
+    """Make the class that uvicorn makes connections of: at most so many, with these times in seconds."""
     bounds = {
         "head_timeout": head_timeout,
         "answer_timeout": answer_timeout,
         "places": Places(most),
         "doorstep": doorstep,
-        "onlooker": onlooker or Onlooker(),
+        "metrics": metrics,
     }
     return type(Connection.__name__, (Connection,), bounds)

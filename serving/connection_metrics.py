@@ -1,12 +1,11 @@
-"""What connections tell of themselves, counted for Prometheus."""
+"""How many connections are open, and which the gateway ended, counted for Prometheus."""
 
 from prometheus_client import Counter, Gauge
 
 from serving.metrics import Metrics
-from serving.onlooker import Onlooker
 
 
-class ConnectionMetrics(Onlooker):
+class ConnectionMetrics:
     """Counts connections beside an application's other metrics, which know of whole requests only."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -20,14 +19,18 @@ class ConnectionMetrics(Onlooker):
             ["reason"],
         )
 
-    def came(self) -> None:
-        """Count a connection."""
+    def opened(self) -> None:
+        """Count a connection that was opened."""
         self._open.inc()
 
-    def went(self) -> None:
-        """Count one less."""
+    def closed(self) -> None:
+        """Count a connection that was closed."""
         self._open.dec()
 
     def cut(self, reason: str) -> None:
-        """Count one that was ended."""
+        """Count a connection that the gateway ends of its own accord.
+
+        The reason is a problem's name where one was answered, `silent` where the client had sent nothing,
+        `unread` where it did not read its answer, `crowded` where it made room for another one.
+        """
         self._cut(reason).inc()

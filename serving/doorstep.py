@@ -18,8 +18,8 @@ from serving.problems import Refusal, answer
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A request that is turned away."""
+class TurnedAway:
+    """A request that is refused ahead of the application."""
 
     exchange: Exchange
     refusal: Refusal
@@ -43,9 +43,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class Doorstep:
-    """Turns away whom Admission refuses, unseen by the application; the client sees no difference.
+    """Turns away what Admission refuses, before the application sees it; the client sees no difference.
 
-    Left to the application are bodies that it would not read to their end, and the last answers of a process.
+    Left to the application are bodies that it would not read to their end, and all requests once the process
+    is about to end.
     """
 
     admission: Admission
@@ -53,7 +54,7 @@ class Doorstep:
     witnesses: Sequence[Witness]
     max_body: int  # in bytes
 
-    def refused(self, method: bytes, target: bytes, headers: Headers, client: str) -> Refused | None:
+    def judge(self, method: bytes, target: bytes, headers: Headers, client: str) -> TurnedAway | None:
         """Judge a request by its head; None lets it in."""
         since = time.perf_counter()
         length = length_of(headers)
@@ -66,4 +67,4 @@ class Doorstep:
             return None
         exchange = Exchange(verb, client, route, refusal.kind.status, received=length)
         exchange.timings.problem = refusal.kind.name
-        return Refused(exchange, refusal, request_id(headers), self.witnesses, since)
+        return TurnedAway(exchange, refusal, request_id(headers), self.witnesses, since)

@@ -22,9 +22,9 @@ class Guest(Protocol):
 
 
 class Places:
-    """Places for connections. For one too many the one leaves that has had nothing under way for longest.
+    """So many connections may be open. One more has the connection closed that has been idle for longest.
 
-    Where all have something under way a newcomer comes in all the same, to be told so once it has asked.
+    Where none is idle it is let in all the same, and its first request is refused.
     """
 
     def __init__(self, most: int) -> None:

@@ -21,11 +21,11 @@ from starlette.types import ASGIApp
 
 from serving import heap, keys, logs, shell
 from serving.app import create_app
-from serving.connection import within
+from serving.connection import connection_class
+from serving.connection_metrics import ConnectionMetrics
 from serving.doorstep import Doorstep
 from serving.life import Life
 from serving.metrics import Metrics
-from serving.onlooker import Onlooker
 from serving.places import files_for
 from serving.rates import BadStore
 from serving.settings import PREFIX, Settings
@@ -131,7 +131,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
     """Have uvicorn serve the gateway on a socket; return the exit code."""
     chosen = {name: str(value) for name, value in settings if name in settings.model_fields_set}
     logger.info("Holofoil %s starts", version("holofoil"), extra={"settings": chosen})
-    config = configure(app, settings, app.state.doorstep, app.state.onlooker)
+    config = configure(app, settings, app.state.doorstep, app.state.connection_metrics)
     try:
         Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
@@ -140,13 +140,21 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
 
 
 def configure(
-    app: ASGIApp, settings: Settings, doorstep: Doorstep | None = None, onlooker: Onlooker | None = None
+    app: ASGIApp,
+    settings: Settings,
+    doorstep: Doorstep | None = None,
+    metrics: ConnectionMetrics | None = None,
 ) -> uvicorn.Config:
-    """Return how uvicorn must be set for this gateway."""
-    most = files_for(settings.max_connections)
+    """Return how uvicorn must be set for this gateway; `metrics` count its connections."""
     return uvicorn.Config(
         app,
-        http=within(settings.body_timeout, settings.answer_timeout, most, doorstep, onlooker),
+        http=connection_class(
+            settings.body_timeout,
+            settings.answer_timeout,
+            files_for(settings.max_connections),
+            doorstep,
+            metrics or ConnectionMetrics(Metrics()),
+        ),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
