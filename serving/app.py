@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from opentelemetry.trace import Tracer
 
 from serving import problems, tracing
+from serving.access import AccessControl, MayMeasure
 from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
@@ -23,7 +24,6 @@ from serving.connection_metrics import ConnectionMetrics
 from serving.doorstep import Doorstep
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
-from serving.gate import Gate, MayMeasure
 from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.life import Life
@@ -104,7 +104,7 @@ def create_app(
         redoc_url=None,
         telemetry=tracing.telemetry(provider, untraced=PROBES),
     )
-    app.state.gate = Gate(
+    app.state.access = AccessControl(
         Keyring(chosen.keys_file) if chosen.keys_file else None,
         Rates({"key": chosen.rate_key, "address": chosen.rate_address}, store),
     )

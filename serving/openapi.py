@@ -74,7 +74,7 @@ class Holofoil(FastAPI):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
             schemas[model.__name__] = schema
-        if self.state.gate.keys is not None:
+        if self.state.access.keys is not None:
             document["components"]["securitySchemes"] = KEY_SCHEMES
             for operation in (
                 operation for path in document["paths"].values() for operation in path.values()

@@ -11,7 +11,8 @@ from functools import wraps
 from importlib.metadata import version
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, get_origin
 
-from serving.client import calls, haste
+from serving.client import calls
+from serving.client.deadline import bound_connections, deadline
 from serving.client.errors import Unreachable
 from serving.client.memory import Memory
 from serving.client.message import Call, Reply
@@ -209,9 +210,9 @@ class Holofoil(Client):
     def send(self, attempt: Attempt) -> Reply | Unreachable:
         """Send one request and read its whole answer, or say why there is none."""
         try:
-            with haste.within(attempt.seconds):
+            with deadline(attempt.seconds):
                 request = self.request(self.http, attempt)
-                request.extensions["trace"] = haste.hurry
+                request.extensions["trace"] = bound_connections
                 answer = self.http.send(request)
                 return reply_of(answer)
         except (httpx.RequestError, TimeoutError) as error:

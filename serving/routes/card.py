@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 
 from serving import etag, noise, order
+from serving.access import MayGenerate
 from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, encoding_wait, quality_of
-from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
@@ -45,7 +45,7 @@ router = APIRouter()
         ]
     },
 )
-async def card(request: Request, visit: MayGenerate) -> Response:
+async def card(request: Request, caller: MayGenerate) -> Response:
     """Draw the card of a seed, as POST /generate does, for `<img>` and caches. The address alone decides.
 
     A client that sends the card's ETag in If-None-Match costs no inference, nor one that means another card
@@ -62,7 +62,7 @@ async def card(request: Request, visit: MayGenerate) -> Response:
         label = "" if labels is None else int(labels[0])
         return f'"{version}-{query.seed}-{query.truncation}-{label}-{query.format}-{quality}"'
 
-    reach = "private" if visit.by_key else "public"  # a shared cache would answer those without a key too
+    reach = "private" if caller.by_key else "public"  # a shared cache would answer those without a key too
     headers = {
         "ETag": tag(info.version),
         "Cache-Control": f"{reach}, {KEPT}",

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 
 from serving import accept, archive, cards, noise, order
+from serving.access import MayGenerate
 from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import JSON, read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, extension, named, quality_of
-from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.order import Order
@@ -60,7 +60,7 @@ router = APIRouter()
     )
     | {"parameters": [WAIT]},
 )
-async def generate(request: Request, visit: MayGenerate) -> Response:
+async def generate(request: Request, caller: MayGenerate) -> Response:
     """Draw up to 16 cards. The same seed, label, truncation and model version draw the same card again."""
     refuse_query(request, 'Say it in a JSON body, such as {"seed": 7}, or ask with GET.')
     body = await read_json(request, GenerateBody)
@@ -70,7 +70,7 @@ async def generate(request: Request, visit: MayGenerate) -> Response:
     deadline, gateway = deadline_of(request), gateway_of(request)
     alone = body.count == 1 and body.layout != "sheet" and media_type != archive.MEDIA_TYPE
     with gateway.batcher.drawing(body.count, deadline, encoding_wait(gateway, format, alone)) as ask:
-        await visit.take(body.count)
+        await caller.take(body.count)
         info = await gateway.batcher.info(deadline=deadline)
         ordered = order_of(body, info)
         drawn = await draw(ask, info, ordered.rows, ordered.labels)

@@ -4,10 +4,10 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from serving import accept, animation, archive, noise, order
+from serving.access import MayGenerate
 from serving.bodies import MorphBody
 from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
-from serving.gate import MayGenerate
 from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
@@ -59,7 +59,7 @@ router = APIRouter()
     )
     | {"parameters": [WAIT]},
 )
-async def morph(request: Request, visit: MayGenerate) -> Response:
+async def morph(request: Request, caller: MayGenerate) -> Response:
     """Draw the cards between two or more seeds, along the sphere on which normal noise lies."""
     refuse_query(request, 'Say it in a JSON body, such as {"seeds": [7, 42]}.')
     body = await read_json(request, MorphBody)
@@ -67,7 +67,7 @@ async def morph(request: Request, visit: MayGenerate) -> Response:
     check(body)
     deadline, gateway = deadline_of(request), gateway_of(request)
     with gateway.batcher.drawing(body.count, deadline, gateway.pixels.wait) as ask:
-        await visit.take(body.count)
+        await caller.take(body.count)
         info = await gateway.batcher.info(deadline=deadline)
         label = order.labels_of(body.label, body.seeds[0], 1, info)
         walk = (body.seeds, body.frames, info.noise_size, body.truncation, body.loop)

@@ -11,12 +11,12 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from serving import accept, cards, problems
+from serving.access import MayScore
 from serving.backend import ModelInfo, Scored
 from serving.bodies import Judgement, Model, ScoredCard, UnreadCard
 from serving.cards import BadCard, Card
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
-from serving.gate import MayScore
 from serving.gateway import Gateway, gateway_of
 from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_headers
 from serving.patience import deadline_of
@@ -81,7 +81,7 @@ router = APIRouter()
         },
     },
 )
-async def score(request: Request, visit: MayScore) -> Response:
+async def score(request: Request, caller: MayScore) -> Response:
     """Judge 1 to 16 uploads, or one image that is the whole body, whichever kind of image it claims to be.
 
     If one of them cannot be read none is judged, and every bad one is named. With `Prefer: handling=lenient`
@@ -94,7 +94,7 @@ async def score(request: Request, visit: MayScore) -> Response:
     deadline = deadline_of(request)
     headers: dict[str, str] = {}
     with gateway.batcher.judging(len(uploads), deadline, gateway.pixels.wait) as judge:
-        await visit.take(len(uploads))
+        await caller.take(len(uploads))
         info = await gateway.batcher.info(deadline=deadline)
         read = await read_cards(gateway, uploads, info)
         if preferences(request.headers.getlist("prefer")).get("handling", "").lower() == "lenient":

@@ -1,4 +1,4 @@
-"""The gate before a route: whose request it is, whether it may, and how many cards it may still ask for."""
+"""Access control before a route: whose request it is, whether it may, and for how many cards."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -16,35 +16,35 @@ UNKNOWN_ADDRESS = "unknown"
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Who may come in, made once by the application."""
+class AccessControl:
+    """Who may do what, and how much of it; made once by the application."""
 
     keys: Keyring | None
     """None lets everybody in."""
     rates: Rates
 
-    async def admit(self, request: Request, right: Right) -> "Visit":
-        """Let a request in; raise Refusal for one without a key (401) or whose key lacks the right (403).
+    async def authorize(self, request: Request, right: Right) -> "Caller":
+        """Return who asks; raise Refusal without a known key (401), or where the key lacks the right (403).
 
-        Without a key that is known here it counts as one card of its address: nobody tries keys at will.
+        A request without a known key costs its address one card, so that nobody can try keys at will.
         """
         address = Holder("address", network_of(request))
         if self.keys is None:
-            return Visit(request, self.rates, address)
+            return Caller(request, self.rates, address)
         secret = presented(request)
         key = self.keys.find(secret) if secret else None
         if key is None:
-            await Visit(request, self.rates, address).take(1)
+            await Caller(request, self.rates, address).take(1)
             raise unauthenticated(secret)
         request.state.key_name = key.name
         if right not in key.rights:
             raise forbidden(key, right)
-        return Visit(request, self.rates, Holder("key", key.name))
+        return Caller(request, self.rates, Holder("key", key.name))
 
 
 @dataclass
-class Visit:
-    """One request that was let in, and who answers for the cards it asks for."""
+class Caller:
+    """Whoever sent one request: the key or address for which its cards are counted."""
 
     request: Request
     rates: Rates
@@ -53,7 +53,7 @@ class Visit:
 
     @property
     def by_key(self) -> bool:
-        """Whether it took a key to come in."""
+        """Whether a key was needed."""
         return self.holder.kind == "key"
 
     async def take(self, cards: int) -> None:
@@ -83,24 +83,24 @@ class Visit:
         self.taken = cards
 
 
-def admit(right: Right, first: int = 1) -> Callable[[Request], Awaitable[Visit]]:
-    """Make a dependency for a route that needs a right; it answers with the visit.
+def requires(right: Right, first: int = 1) -> Callable[[Request], Awaitable[Caller]]:
+    """Make a dependency for a route that needs a right; it tells the route who asks.
 
     `first` cards are counted before the body is read, whatever it holds; the route takes the rest.
     """
 
-    async def admitted(request: Request) -> Visit:
-        gate: Gate = request.app.state.gate
-        visit = await gate.admit(request, right)
-        await visit.take(first)
-        return visit
+    async def authorized(request: Request) -> Caller:
+        access: AccessControl = request.app.state.access
+        caller = await access.authorize(request, right)
+        await caller.take(first)
+        return caller
 
-    return admitted
+    return authorized
 
 
-MayGenerate = Annotated[Visit, Depends(admit("generate"))]
-MayScore = Annotated[Visit, Depends(admit("score"))]
-MayMeasure = Annotated[Visit, Depends(admit("metrics", first=0))]
+MayGenerate = Annotated[Caller, Depends(requires("generate"))]
+MayScore = Annotated[Caller, Depends(requires("score"))]
+MayMeasure = Annotated[Caller, Depends(requires("metrics", first=0))]
 
 
 def presented(request: Request) -> str | None:
