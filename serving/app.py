@@ -167,8 +167,7 @@ async def page(request: Request) -> Response:
 async def scrape(request: Request, _: MayMeasure) -> Response:
     """Answer Prometheus."""
     metrics: Metrics = request.app.state.metrics
-    page = await to_thread.run_sync(metrics.page, request.headers.get("accept", ""))
-    return Response(page.body, media_type=page.media_type)
+    return await to_thread.run_sync(metrics.page, request.headers.get("accept", ""))
 
 
 def open_backend(settings: Settings) -> Backend:

@@ -69,11 +69,17 @@ class Scored:
         )
 
 
+RETRY_AFTER = 2.0
+"""Seconds after which another try makes sense, where nothing better is known."""
+
+
 class BackendError(Exception):
     """The models gave no answer. The message is for the client: what is wrong and what to do."""
 
-    retry_after = 2.0
-    """Seconds after which another try makes sense, for those errors that pass."""
+    def __init__(self, message: str, retry_after: float = RETRY_AFTER) -> None:
+        """Take the seconds after which another try makes sense, for those errors that pass."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotReady(BackendError):
@@ -83,19 +89,9 @@ class NotReady(BackendError):
 class Unavailable(BackendError):
     """The model server cannot be reached or takes no more work; trying again later may help."""
 
-    def __init__(self, message: str, retry_after: float = BackendError.retry_after) -> None:
-        """Take the seconds after which another try makes sense."""
-        super().__init__(message)
-        self.retry_after = retry_after
-
 
 class Overloaded(BackendError):
     """More rows wait for the models than can be drawn or judged in time."""
-
-    def __init__(self, message: str, retry_after: float) -> None:
-        """Take the seconds after which another try may find room."""
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class Draining(BackendError):

@@ -21,6 +21,7 @@ from prometheus_client import (
     start_http_server,
 )
 from prometheus_client.exposition import choose_encoder
+from starlette.responses import Response
 
 from serving.backend import ModelInfo
 from serving.exchange import Exchange
@@ -133,10 +134,10 @@ class Metrics:
             await asyncio.sleep(LAG_EVERY)
             self.loop_lag.observe(max(0.0, loop.time() - due))
 
-    def page(self, accept: str) -> "Page":
+    def page(self, accept: str) -> Response:
         """Return what a scrape gets, as OpenMetrics where Accept asks for it. Takes milliseconds."""
         encode, media_type = choose_encoder(accept)
-        return Page(encode(self.registry), media_type)
+        return Response(encode(self.registry), media_type=media_type)
 
     def serve(self, host: str, port: int) -> "MetricsServer":
         """Answer scrapes on a port of their own, in a thread of their own; raise OSError where it is taken.
@@ -144,14 +145,6 @@ class Metrics:
         The thread answers also when the event loop is stuck, which is when one looks.
         """
         return MetricsServer(*start_http_server(port, host, self.registry))
-
-
-@dataclass(frozen=True)
-class Page:
-    """One scrape's answer."""
-
-    body: bytes
-    media_type: str
 
 
 @dataclass(frozen=True)

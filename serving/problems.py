@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 
 from serving import timings
 from serving.backend import (
+    RETRY_AFTER,
     BackendError,
-    BadAnswer,
     DeadlineExceeded,
     Draining,
     NotReady,
@@ -220,8 +220,8 @@ BACKEND_KINDS: dict[type[BackendError], Kind] = {
     Overloaded: OVERLOADED,
     Unavailable: BACKEND_UNAVAILABLE,
     DeadlineExceeded: DEADLINE_EXCEEDED,
-    BadAnswer: BACKEND_ERROR,
 }
+"""Any other error of the models is BACKEND_ERROR."""
 
 LONGEST_RETRY = 30
 """Most seconds that a client is asked to wait after a 503."""
@@ -259,7 +259,7 @@ def answer(refusal: Refusal, request_id: str) -> Response:
     timings.current().problem = kind.name
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in headers:
-        headers["Retry-After"] = retry_after(BackendError.retry_after)
+        headers["Retry-After"] = retry_after(RETRY_AFTER)
     return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
 
 
@@ -273,12 +273,10 @@ def internal(request_id: str) -> Response:
 
 def from_backend(error: BackendError) -> Refusal:
     """Turn a failure of the models into a refusal; their messages are written for clients."""
-    kinds = [kind for sort, kind in BACKEND_KINDS.items() if isinstance(error, sort)]
-    kind = kinds[0] if kinds else BACKEND_ERROR
+    kind = next((kind for sort, kind in BACKEND_KINDS.items() if isinstance(error, sort)), BACKEND_ERROR)
     passing = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return Refusal(
-        kind, str(error), headers={"Retry-After": retry_after(error.retry_after)} if passing else None
-    )
+    headers = {"Retry-After": retry_after(error.retry_after)} if passing else None
+    return Refusal(kind, str(error), headers=headers)
 
 
 def retry_after(seconds: float) -> str:

@@ -76,17 +76,10 @@ def messages() -> Messages:
 
 
 def to_tensor(array: NDArray[Any]) -> Message:
-    """Return a TensorProto of an array of numbers, or of an object array of bytes.
-
-    Raises ValueError for a type that the wire does not carry.
-    """
+    """Return a TensorProto of an array of numbers. Raises ValueError for a type that is not carried."""
     tensor = messages().TensorProto()
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    if array.dtype.kind == "O":
-        tensor.dtype = DT_STRING
-        tensor.string_val.extend(array.ravel().tolist())
-        return tensor
     native = array.dtype.newbyteorder("=")
     if native not in NUMBERS:
         raise ValueError(f"no tensor for arrays of {array.dtype}")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import count
 from typing import Any
 
 from serving.client.errors import Unreachable
@@ -73,7 +72,8 @@ def persist(
     """
     end = clock() + patience.timeout
     retries = patience.retries if call.retries is None else call.retries
-    for failures in count():
+    failures = 0
+    while True:
         outcome = yield Attempt(call, max(end - clock(), 0))
         if isinstance(outcome, Reply) and outcome.status not in RETRIED:
             return outcome
@@ -84,7 +84,7 @@ def persist(
                 raise outcome
             return outcome
         yield Pause(seconds)
-    raise AssertionError("count never ends")
+        failures += 1
 
 
 def pause(outcome: Reply | Unreachable, failures: int, chance: float) -> float:

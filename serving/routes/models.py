@@ -1,5 +1,7 @@
 """GET /models: what the models are, for whoever wants to give them noise or name a kind."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Request
 
 from serving.bodies import ModelCard, Models
@@ -25,16 +27,4 @@ router = APIRouter()
 async def models(request: Request) -> Models:
     """Name the generator and the discriminator, which are always published as a pair."""
     info = await gateway_of(request).batcher.info(deadline=deadline_of(request))
-    return Models(
-        data=[
-            ModelCard(
-                name=name,
-                version=info.version,
-                noise_size=info.noise_size,
-                height=info.height,
-                width=info.width,
-                classes=list(info.classes),
-            )
-            for name in MODELS
-        ]
-    )
+    return Models(data=[ModelCard(name=name, **asdict(info)) for name in MODELS])

@@ -14,7 +14,7 @@ from serving import accept, cards, problems
 from serving.access import MayScore
 from serving.backend import ModelInfo, Scored
 from serving.bodies import Judgement, Model, ScoredCard, UnreadCard
-from serving.cards import BadCard, Card
+from serving.cards import BadCard, Picture
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gateway import Gateway, gateway_of
@@ -101,7 +101,7 @@ async def score(request: Request, caller: MayScore) -> Response:
             headers["Preference-Applied"] = "handling=lenient"
         else:
             refuse_bad(read)
-        pixels = [card.pixels for card in read if isinstance(card, ReadCard)]
+        pixels = [card.picture.card for card in read if isinstance(card, ReadCard)]
         scored = await judge(np.stack(pixels)) if pixels else None
     version = scored.version if scored else info.version
     judgement = Judgement(
@@ -131,12 +131,8 @@ async def read_uploads(request: Request, max_file: int) -> list[Upload]:
 class ReadCard:
     """An upload, read and at the models' size."""
 
-    pixels: Card
+    picture: Picture
     sha256: str
-    format: str
-    width: int
-    height: int
-    applied: tuple[str, ...]
 
 
 async def read_cards(
@@ -174,15 +170,7 @@ def read_card(upload: Upload, info: ModelInfo, pointer: str) -> ReadCard:
     except BadCard as bad:
         fault = Fault(pointer=pointer, code=bad.code, detail=str(bad))
         raise Refusal(BAD_CARD_KINDS[bad.code], str(bad), [fault]) from None
-    height, width = picture.size
-    return ReadCard(
-        pixels=picture.card,
-        sha256=hashlib.sha256(data).hexdigest(),
-        format=picture.format,
-        width=width,
-        height=height,
-        applied=picture.applied,
-    )
+    return ReadCard(picture, hashlib.sha256(data).hexdigest())
 
 
 def refuse_bad(read: Sequence[ReadCard | Refusal]) -> None:
@@ -210,18 +198,19 @@ def entries(
             found.append(UnreadCard(index=index, filename=upload.filename, error=error))
             continue
         logit, probability, percentile = next(scores)
+        height, width = card.picture.size
         found.append(
             ScoredCard(
                 index=index,
                 filename=upload.filename,
                 sha256=card.sha256,
-                format=card.format,
-                width=card.width,
-                height=card.height,
+                format=card.picture.format,
+                width=width,
+                height=height,
                 logit=shortest(logit),
                 probability=shortest(probability),
                 percentile=shortest(percentile),
-                applied=list(card.applied),
+                applied=list(card.picture.applied),
             )
         )
     return found

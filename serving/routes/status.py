@@ -1,6 +1,7 @@
 """GET /healthz and GET /readyz: does the process live, do the models answer?"""
 
 import asyncio
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 
@@ -48,10 +49,4 @@ async def readyz(request: Request) -> Readiness:
     except BackendError as error:
         kind = problems.from_backend(error).kind
         raise Refusal(kind if kind.status == 503 else problems.NOT_READY, str(error)) from None
-    return Readiness(
-        version=info.version,
-        noise_size=info.noise_size,
-        height=info.height,
-        width=info.width,
-        classes=list(info.classes),
-    )
+    return Readiness(**asdict(info))

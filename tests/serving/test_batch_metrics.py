@@ -119,7 +119,7 @@ async def test_other_models_take_the_place_of_those_before():
         backend.model = FakeBackend(height=height).model
         await batcher.info()
     await batcher.close()
-    assert re.findall(r'height="(\d+)"', metrics.page("").body.decode()) == ["80"]
+    assert re.findall(r'height="(\d+)"', bytes(metrics.page("").body).decode()) == ["80"]
 
 
 async def test_a_request_learns_how_long_it_waited_and_for_how_many_cards():

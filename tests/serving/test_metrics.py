@@ -44,7 +44,7 @@ def client_of(url: str) -> httpx.Client:
 
 
 def scrape(metrics: Metrics) -> Numbers:
-    return Numbers(metrics.page("").body.decode())
+    return Numbers(bytes(metrics.page("").body).decode())
 
 
 @pytest.fixture
