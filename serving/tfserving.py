@@ -92,7 +92,7 @@ class TFServingBackend:
             return self._info
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_info())
-            self._asking.add_done_callback(heeded)
+            self._asking.add_done_callback(retrieve_exception)
         # All who wait ask once, and the question outlives any of them.
         return await asyncio.shield(self._asking)
 
@@ -197,22 +197,12 @@ class TFServingBackend:
         if not self._breaker.closed:
             await self._probe(expires)
         try:
-            try:
-                data = await self._send(method, request, expires)
-            except grpc.aio.AioRpcError as error:
-                # Another server may be there when one has gone; one with too much work needs no more of it.
-                if not cannot_be_reached(error):
-                    raise
-                data = await self._send(method, request, expires)
+            data = await self._send_to_any(method, request, expires)
         except grpc.aio.AioRpcError as error:
-            details = error.details() or ""
-            self._learn(error)
-            log.warning("TF Serving at %s, %s: %s %s", self._target, method, error.code().name, details)
-            if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED and QUEUE_FULL not in details:
-                self._info = None
+            self._learn(method, error)
             if error.code() == grpc.StatusCode.NOT_FOUND and method != wire.GET_MODEL_STATUS:
                 raise await self._why_not_found(request.model_spec.name) from error
-            raise backend_error(error.code(), details, expires - began) from error
+            raise backend_error(error.code(), error.details() or "", expires - began) from error
         self._breaker.succeeded()
         try:
             return response.FromString(data)
@@ -237,12 +227,25 @@ class TFServingBackend:
             raise
         self._breaker.succeeded()
 
-    def _learn(self, error: grpc.aio.AioRpcError) -> None:
-        """Note whether a failure means that the server cannot be reached. Of a late answer nobody knows."""
+    def _learn(self, method: str, error: grpc.aio.AioRpcError) -> None:
+        """Take in a failure: whether the server can be reached, and whether its models may be others now."""
+        details = error.details() or ""
+        log.warning("TF Serving at %s, %s: %s %s", self._target, method, error.code().name, details)
+        if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED and QUEUE_FULL not in details:
+            self._info = None
         if cannot_be_reached(error):
             self._breaker.failed(asyncio.get_running_loop().time())
-        elif error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+        elif error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:  # which says neither
             self._breaker.succeeded()
+
+    async def _send_to_any(self, method: str, request: wire.Message, expires: float) -> bytes:
+        """Send one message, and once more where nobody was there: of several servers one may have gone."""
+        try:
+            return await self._send(method, request, expires)
+        except grpc.aio.AioRpcError as error:
+            if not cannot_be_reached(error):
+                raise
+        return await self._send(method, request, expires)
 
     async def _send(self, method: str, request: wire.Message, expires: float) -> bytes:
         """Send one message on a channel that may work."""
@@ -350,7 +353,7 @@ def spec_of(tensor: wire.Message) -> signatures.Spec:
     return signatures.Spec(dtype, tuple(sizes))
 
 
-def heeded(task: asyncio.Task[ModelInfo]) -> None:
-    """Look at a task's failure: asyncio logs one at which nobody does, as when all who waited have left."""
+def retrieve_exception(task: asyncio.Task[ModelInfo]) -> None:
+    """Retrieve a task's exception, which asyncio would log as lost if all who waited for it have left."""
     if not task.cancelled():
         task.exception()
