@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Refuses what its route would refuse too, for a part of what that costs.
+    """Refuses early what a route would refuse anyway, for a fraction of the cost.
 
-    Twice as many requests as can be answered come with as many refusals, and what those cost is taken from
-    the others. Whoever asks for more than one card is let in by its route, which knows how many they are. A
-    card that the client may have already, by If-None-Match, needs no model and is never refused here.
+    At twice the load that can be answered every second request is refused, and the time this takes is lost
+    to the others. Every request is judged as if it asked for one card: how many it wants only its route
+    knows. One with If-None-Match may need no model at all and is never refused here.
     """
 
     def __init__(self, state: State, seconds: float) -> None:
@@ -43,7 +43,7 @@ class Admission:
         self.telling = Seldom()
 
     def refusal(self, method: str, path: str, query: bytes, headers: Headers) -> Refusal | None:
-        """Return how a request is refused that finds no room; None for all others."""
+        """Return the refusal of a request for which there is no room; None for any other."""
         model = WORK.get((method, path))
         if model is None or "if-none-match" in headers:
             return None
@@ -91,7 +91,7 @@ class Turnstile:
 
 
 def works_on_pixels(method: str, path: str, query: bytes, headers: Headers) -> bool:
-    """Whether one card takes a thread, to be read or written as WebP; what else does, its route knows."""
+    """Whether even a single card needs a thread for pictures: to be read, or to be written as WebP."""
     if method == "GET":  # whose address alone decides
         return b"format=webp" in query
     return path == "/score" or headers.get("accept") == "image/webp"

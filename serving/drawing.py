@@ -39,7 +39,7 @@ async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -
 
 
 def encoding_wait(gateway: Gateway, format: cards.Format, alone: bool = True) -> float:
-    """Return the seconds that an answer will wait for threads: a small card alone needs none, but as WebP."""
+    """Return the seconds that encoding will wait for a thread. A card alone needs one only as WebP."""
     return 0.0 if alone and format != "webp" else gateway.pixels.wait
 
 

@@ -25,7 +25,7 @@ FAILED = 500
 
 @dataclass
 class Exchange:
-    """What the log and the metrics say of a request: nothing of it is the client's own words."""
+    """What the log and the metrics say of a request. No text in it was chosen by the client."""
 
     method: str  # one of KNOWN_METHODS, or OTHER
     client: str  # its address, or empty where the server knows none

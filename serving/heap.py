@@ -1,4 +1,4 @@
-"""When Python looks for garbage, and what it passes over: looking is time in which nothing is answered."""
+"""When the garbage collector runs, and which objects it skips: while it runs nothing is answered."""
 
 import gc
 
@@ -11,11 +11,11 @@ card.
 
 
 def settle() -> None:
-    """Collect what is garbage now, and have later collections be fewer and pass over all that is left.
+    """Collect the garbage there is; have later collections run less often and skip all objects that remain.
 
-    TensorFlow brings a million objects. To look through all of them takes a quarter of a second in which
-    nothing is answered, and under load Python would do it every few seconds. To be called when models
-    came and again when they were replaced: the old ones would else never be freed.
+    TensorFlow brings a million objects. To look through all of them takes a quarter of a second, and under
+    load Python would do it every few seconds. Call this whenever models were loaded: those that they replace
+    are freed by it, and by no collection before it.
     """
     gc.unfreeze()
     gc.collect()

@@ -40,7 +40,7 @@ A = TypeVar("A", bound=Answer)
 
 
 class Ticket:
-    """Leave to have some rows computed by a deadline: until they are in a call they count as waiting."""
+    """Room for some rows until a deadline. They count as waiting until they are in a call."""
 
     def __init__(self, lane: "Lane[Any]", rows: int, deadline: float) -> None:
         self.rows = 0
@@ -57,7 +57,7 @@ class Ticket:
 
 @dataclass(eq=False)
 class Job(Generic[A]):
-    """Rows of one owner, and the promise of what the model says of them: parts, in the rows' order."""
+    """Rows of one owner, and the future of what the model says of them: parts, in the rows' order."""
 
     inputs: Inputs
     kinds: tuple[str, ...] | None  # the names that the labels among the inputs stand for

@@ -106,13 +106,13 @@ def about_request(request_id: str) -> None:
 
 
 class Seldom:
-    """Says when a line is due again that could come with every request."""
+    """Limits a line of the log that could come with every request to one in QUIET seconds."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0
 
     def due(self) -> bool:
-        """Whether it is time for a line, which is then taken to be written."""
+        """Whether to write the line now; whoever asks is taken to write it."""
         now = time.monotonic()
         if now < self._silent_until:
             return False

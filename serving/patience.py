@@ -54,7 +54,7 @@ def deadline_of(request: Request) -> float:
 
 
 class Client:
-    """The other end of one request: listened to once it has sent all, so that its leaving is heard."""
+    """The client of one request. Once it has sent everything we listen on, to notice that it leaves."""
 
     def __init__(self, receive: Receive, send: Send, sends_body: bool, wait: int | None) -> None:
         self._receive = receive
