@@ -81,15 +81,8 @@ def create_app(
             observer=batch_metrics,
             on_failure=life.fail,
         )
-        pixels = Pixels(cores())
-        app.state.gateway = Gateway(chosen, models, pixels)
-        beside = [asyncio.create_task(load(models)), asyncio.create_task(metrics.watch_loop())]
-        yield
-        for task in beside:
-            task.cancel()
-        await asyncio.wait(beside)
-        await models.close()
-        pixels.close()
+        async with running(Gateway(chosen, models, Pixels(cores())), metrics) as app.state.gateway:
+            yield
         await store.close()
         if provider:
             await to_thread.run_sync(provider.shutdown)
@@ -120,6 +113,18 @@ def create_app(
     add_routes(app, chosen)
     add_guards(app, chosen, admission, tracer)
     return app
+
+
+@asynccontextmanager
+async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[Gateway]:
+    """Load the models and measure the event loop for as long as the gateway runs, and close what it has."""
+    beside = [asyncio.create_task(load(gateway.batcher)), asyncio.create_task(metrics.watch_loop())]
+    yield gateway
+    for task in beside:
+        task.cancel()
+    await asyncio.wait(beside)
+    await gateway.batcher.close()
+    gateway.pixels.close()
 
 
 def add_routes(app: FastAPI, settings: Settings) -> None:
