@@ -1,7 +1,7 @@
 """Access control before a route: whose request it is, whether it may, and for how many cards."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from serving.keys import Key, Keyring, Right
 from serving.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, Fault, Refusal, invalid
-from serving.rates import Holder, Rates
+from serving.rates import Holder, Rate, Store, take
 
 UNKNOWN_ADDRESS = "unknown"
 
@@ -21,7 +21,9 @@ class AccessControl:
 
     keys: Keyring | None
     """None lets everybody in."""
-    rates: Rates
+    rates: Mapping[str, Rate | None]
+    """By the kind of holder, key or address; None counts nothing."""
+    store: Store
 
     async def authorize(self, request: Request, right: Right) -> "Caller":
         """Return who asks; raise Refusal without a known key (401), or where the key lacks the right (403).
@@ -30,16 +32,20 @@ class AccessControl:
         """
         address = Holder("address", network_of(request))
         if self.keys is None:
-            return Caller(request, self.rates, address)
+            return self.caller(request, address)
         secret = presented(request)
         key = self.keys.find(secret) if secret else None
         if key is None:
-            await Caller(request, self.rates, address).take(1)
+            await self.caller(request, address).take(1)
             raise unauthenticated(secret)
         request.state.key_name = key.name
         if right not in key.rights:
             raise forbidden(key, right)
-        return Caller(request, self.rates, Holder("key", key.name))
+        return self.caller(request, Holder("key", key.name))
+
+    def caller(self, request: Request, holder: Holder) -> "Caller":
+        """Have a holder's cards counted by its rate."""
+        return Caller(request, holder, self.rates[holder.kind], self.store)
 
 
 @dataclass
@@ -47,8 +53,9 @@ class Caller:
     """Whoever sent one request: the key or address for which its cards are counted."""
 
     request: Request
-    rates: Rates
     holder: Holder
+    rate: Rate | None
+    store: Store
     taken: int = 0
 
     @property
@@ -61,22 +68,19 @@ class Caller:
 
         Raises Refusal where the rate has no room now (429), and where it never has so much (422).
         """
-        more = cards - self.taken
-        if more <= 0:
+        rate = self.rate
+        if rate is None or cards <= self.taken:
             return
-        rate = self.rates.rates.get(self.holder.kind)
-        if rate and cards > rate.cards:
+        if cards > rate.cards:
             allowed = f"{rate.cards} may be asked for in {rate.seconds} s"
             detail = f"These are {cards} cards, and {allowed}. Ask for fewer."
             raise invalid(Fault(pointer="", code="beyond_rate", detail=detail))
-        standing = await self.rates.take(self.holder, more)
-        if standing is None:
-            return
+        standing = await take(self.store, self.holder, rate, cards - self.taken)
         self.request.state.headers = standing.fields
         if standing.retry_after is not None:
             raise Refusal(
                 RATE_LIMITED,
-                f"{standing.rate.cards} cards may be asked for in {standing.rate.seconds} s. "
+                f"{rate.cards} cards may be asked for in {rate.seconds} s. "
                 f"Ask again in {standing.retry_after} s.",
                 headers={"Retry-After": str(standing.retry_after)},
             )

@@ -35,7 +35,7 @@ from serving.openapi import Holofoil
 from serving.origins import Origins
 from serving.patience import Patience
 from serving.pixels import Pixels
-from serving.rates import Memory, Rates, RedisStore
+from serving.rates import Memory, RedisStore
 from serving.routes import card, generate, handbook, models, morph, score, status
 from serving.settings import HERE, Settings, names
 
@@ -99,7 +99,8 @@ def create_app(
     )
     app.state.access = AccessControl(
         Keyring(chosen.keys_file) if chosen.keys_file else None,
-        Rates({"key": chosen.rate_key, "address": chosen.rate_address}, store),
+        {"key": chosen.rate_key, "address": chosen.rate_address},
+        store,
     )
     app.state.life = life
     app.state.metrics = metrics

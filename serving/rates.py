@@ -167,21 +167,10 @@ class Standing:
         }
 
 
-class Rates:
-    """The rates of this gateway: one for each key, one for each address that has no key."""
-
-    def __init__(self, rates: Mapping[str, Rate | None], store: Store) -> None:
-        """Take the rates by the kind of their holders; None counts nothing."""
-        self.rates = rates
-        self.store = store
-
-    async def take(self, holder: Holder, cards: int) -> Standing | None:
-        """Count cards where there is room, and tell how the holder stands; None where there is no rate."""
-        rate = self.rates.get(holder.kind)
-        if rate is None:
-            return None
-        allowed, counts = await self.store.take(f"{holder.kind}/{holder.name}", rate, cards)
-        return Standing(holder, rate, counts, None if allowed else wait(counts, rate, cards))
+async def take(store: Store, holder: Holder, rate: Rate, cards: int) -> Standing:
+    """Count cards for a holder where the rate has room for them, and tell how it stands after that."""
+    allowed, counts = await store.take(f"{holder.kind}/{holder.name}", rate, cards)
+    return Standing(holder, rate, counts, None if allowed else wait(counts, rate, cards))
 
 
 class BadStore(Exception):
