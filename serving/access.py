@@ -116,7 +116,7 @@ def presented(request: Request) -> str | None:
 
 
 def network_of(request: Request) -> str:
-    """Return the address to count by.
+    """Return the address by which a request without a key is counted.
 
     It is the connection's, or what trusted proxies say of it: X-Forwarded-For is read by uvicorn alone.
     """
@@ -125,7 +125,7 @@ def network_of(request: Request) -> str:
 
 @lru_cache(4096)
 def network(host: str) -> str:
-    """Return whom an address stands for: of IPv6 the first 64 bits, since a client has all that follow."""
+    """Return the address to count by: of IPv6 its first 64 bits, since one client has all that begin so."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -103,7 +103,7 @@ class Batcher:
 
     @contextmanager
     def drawing(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Draw]:
-        """Reserve room for rows before the work on them begins; in the context they are drawn.
+        """Reserve room for rows before the work on them begins, and yield what draws them.
 
         `beside` are the seconds for which the request will also wait for a thread that writes pictures.
         Raises Overloaded where there is no room or too little time before the deadline.
@@ -119,7 +119,7 @@ class Batcher:
 
     @contextmanager
     def judging(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Judge]:
-        """Reserve room for cards before they are decoded; in the context they are judged.
+        """Reserve room for cards before they are decoded, and yield what judges them.
 
         `beside` are the seconds for which the request will also wait for a thread that reads pictures.
         Raises Overloaded where there is no room or too little time before the deadline.
@@ -207,7 +207,7 @@ class Batcher:
         self._wake()
         timer = loop.call_at(ticket.deadline, job.expire)
         try:
-            return await job.promise
+            return await job.future
         finally:
             timer.cancel()
             now = loop.time()

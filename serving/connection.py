@@ -117,7 +117,7 @@ class Connection(HttpToolsProtocol):
             self.await_head()  # its first bytes have ended the wait that keep-alive is
 
     def on_headers_complete(self) -> None:
-        """Let a request in whose head is whole and as it must be."""
+        """Check a head that is complete, and let its request in, turn it away or refuse it."""
         self.stop_waiting()
         self.head_size = 0
         if refusal := self.fault():
@@ -277,7 +277,7 @@ class Connection(HttpToolsProtocol):
             self.await_reader()
 
     def rest(self) -> None:
-        """Say so where nothing is under way: no request, and no answer that the client still reads."""
+        """Count as idle if no request is under way and no answer waits to be read."""
         if not self.unanswered and not self.flow.write_paused:
             self.places.rest(self)
 
@@ -336,7 +336,7 @@ class Connection(HttpToolsProtocol):
 
 
 def without_upgrade(data: bytes) -> bytes:
-    """Hide from the parser that a client would rather speak another protocol, which servers may ignore.
+    """Hide from the parser that a client offers another protocol, an offer that servers may ignore.
 
     Java and curl offer HTTP/2 with each first request (RFC 9110, 7.8), and httptools takes no body that comes
     with an offer. One that is cut in two by the network stays, and is refused where it has a body.

@@ -62,8 +62,8 @@ class Job(Generic[A]):
     inputs: Inputs
     kinds: tuple[str, ...] | None  # the names that the labels among the inputs stand for
     since: float
-    ticket: "Ticket"
-    promise: asyncio.Future[list[A]]
+    ticket: Ticket
+    future: asyncio.Future[list[A]]
     timings: Timings = field(default_factory=timings.current)  # of the request that the owner answers
     began: float | None = None  # when its first rows went into a call
     taken: int = 0  # rows that are in calls or through them
@@ -94,32 +94,32 @@ class Job(Generic[A]):
         return piece
 
     def receive(self, piece: "Piece[A]", part: A) -> None:
-        """Take what the model says of a piece; the last one keeps the promise."""
+        """Take what the model says of a piece; the last one completes the answer."""
         self.parts[piece.start] = part
         self.received += piece.rows
-        if self.received == self.rows and not self.promise.done():
-            self.promise.set_result([self.parts[start] for start in sorted(self.parts)])
+        if self.received == self.rows and not self.future.done():
+            self.future.set_result([self.parts[start] for start in sorted(self.parts)])
 
     def fail(self, error: Exception) -> None:
-        """Break the promise, unless it is kept or nobody waits for it."""
-        if not self.promise.done():
-            self.promise.set_exception(error)
+        """Answer with an error, unless there is an answer or nobody waits for it."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
     def expire(self) -> None:
-        """Break the promise because its time is over."""
+        """Fail because the deadline has passed."""
         self.fail(DeadlineExceeded(TOO_LATE))
 
     @property
     def expired(self) -> bool:
-        """Whether the promise was broken because its time is over."""
-        ended = self.promise.done() and not self.promise.cancelled()
-        return ended and isinstance(self.promise.exception(), DeadlineExceeded)
+        """Whether it failed because the deadline had passed."""
+        ended = self.future.done() and not self.future.cancelled()
+        return ended and isinstance(self.future.exception(), DeadlineExceeded)
 
     def wanted(self, now: float) -> bool:
-        """Whether somebody still waits; one whose time is over learns it here."""
+        """Whether somebody still waits; fails here if the deadline has passed."""
         if self.ticket.deadline <= now:
             self.expire()
-        return not self.promise.done()
+        return not self.future.done()
 
 
 @dataclass(frozen=True, eq=False)

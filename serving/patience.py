@@ -49,7 +49,7 @@ def applied(wait: int) -> tuple[str, str]:
 
 
 def deadline_of(request: Request) -> float:
-    """Return the time of the event loop until which the client of a request, read just now, waits."""
+    """Return the deadline of a request that was read just now, as a time of the event loop."""
     return asyncio.get_running_loop().time() + request.state.patience
 
 

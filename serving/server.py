@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """A server that says where it listens once it accepts, and that it will end before it ends."""
+    """Prints its address once it accepts connections, and announces its end before it stops listening."""
 
     def __init__(self, config: uvicorn.Config, life: Life, drain_delay: float) -> None:
         """Take the seconds between the first SIGTERM and the end of listening."""

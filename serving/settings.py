@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def addresses(cls, proxies: str | None) -> str | None:
-        """Refuse what uvicorn would take for the name of a proxy that never calls."""
+        """Refuse what is no address: uvicorn would take it for a name, which no connection comes from."""
         for name in names(proxies):
             try:
                 ip_network(name)

@@ -83,7 +83,7 @@ def run(command: Command, options: argparse.Namespace) -> int:
 
 
 def replace_closed() -> None:
-    """Put nothing in the place of a stream that the shell has closed (2>&-), which Python leaves out."""
+    """Put an empty stream in place of one that the shell has closed (2>&-), for which Python has None."""
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
     sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
 

@@ -36,7 +36,7 @@ class Timings:
             end = time.time_ns() - round(before * 1e9)
             self.tracer.start_span(stage, start_time=end - round(seconds * 1e9)).end(end)
 
-    def drawn(self, name: str) -> AbstractContextManager[object]:
+    def child_span(self, name: str) -> AbstractContextManager[object]:
         """Draw what happens inside as a span, where the request is traced."""
         if self.tracer is None:
             return nullcontext()
@@ -69,7 +69,7 @@ def stage(name: Stage) -> Generator[None]:
     timings = current()
     began = time.perf_counter()
     try:
-        with timings.drawn(name):
+        with timings.child_span(name):
             yield
     finally:
         timings.add(name, time.perf_counter() - began)

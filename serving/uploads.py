@@ -141,7 +141,7 @@ async def read_files(
 
 
 async def from_first_part(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
-    """Pass over what stands before the first boundary (RFC 2046, 5.1.1); the parser takes it for damage."""
+    """Skip what stands before the first boundary (RFC 2046, 5.1.1): the parser would take it for damage."""
     delimiter = b"\r\n--" + boundary
     before: bytes | None = b"\r\n"  # the end of it, which may hold a part of the delimiter
     async for chunk in body:
