@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers, State
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.backend import BackendError
@@ -35,9 +35,9 @@ class Admission:
     knows. One with If-None-Match may need no model at all and is never refused here.
     """
 
-    def __init__(self, state: State, seconds: float) -> None:
-        """Take the application's state, and the seconds that a client waits which does not say how many."""
-        self.state = state
+    def __init__(self, gateway: Gateway, seconds: float) -> None:
+        """Take the seconds that a client waits which does not say how many."""
+        self.gateway = gateway
         self.seconds = seconds
         self.refused = 0  # since the log told of them
         self.telling = Seldom()
@@ -48,10 +48,9 @@ class Admission:
         if model is None or "if-none-match" in headers:
             return None
         wait = wait_of(headers)
-        gateway: Gateway = self.state.gateway
         try:
-            beside = gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
-            gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, beside)
+            beside = self.gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
+            self.gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, beside)
         except BackendError as error:
             self.tell(error)
             refusal = from_backend(error)

@@ -57,31 +57,31 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.doorstep and
-    app.state.connection_metrics are for the server.
+    app.state.witnesses hear of every request; app.state.doorstep and app.state.connection_metrics are for the
+    server.
     Raises BadKeys for a file of keys that cannot be read.
     """
     chosen = settings or Settings()
     hush_libraries()
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
     metrics = Metrics()
-    batch_metrics = BatchMetrics(metrics)
     life = Life()
     provider = tracer_provider or tracing.provider_for(os.environ)
     tracer = provider.get_tracer(__name__) if provider else None
     witnesses: list[Witness] = [metrics, AccessLog()]
+    batcher = Batcher(
+        backend or open_backend(chosen),
+        max_rows=chosen.max_rows,
+        max_wait=chosen.max_wait,
+        slots=chosen.slots,
+        observer=BatchMetrics(metrics),
+        on_failure=life.fail,
+    )
+    gateway = Gateway(chosen, batcher, Pixels(cores()))
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        models = Batcher(
-            backend or open_backend(chosen),
-            max_rows=chosen.max_rows,
-            max_wait=chosen.max_wait,
-            slots=chosen.slots,
-            observer=batch_metrics,
-            on_failure=life.fail,
-        )
-        async with running(Gateway(chosen, models, Pixels(cores())), metrics) as app.state.gateway:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with running(gateway, metrics):
             yield
         await store.close()
         if provider:
@@ -102,10 +102,11 @@ def create_app(
         {"key": chosen.rate_key, "address": chosen.rate_address},
         store,
     )
+    app.state.gateway = gateway
     app.state.life = life
     app.state.metrics = metrics
     app.state.witnesses = witnesses
-    admission = Admission(app.state, chosen.deadline)
+    admission = Admission(gateway, chosen.deadline)
     # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
     behind = tracer or chosen.origins or chosen.trusted_proxies
     app.state.connection_metrics = ConnectionMetrics(metrics)
@@ -117,10 +118,10 @@ def create_app(
 
 
 @asynccontextmanager
-async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[Gateway]:
+async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[None]:
     """Load the models and measure the event loop for as long as the gateway runs, and close what it has."""
     beside = [asyncio.create_task(load(gateway.batcher)), asyncio.create_task(metrics.watch_loop())]
-    yield gateway
+    yield
     for task in beside:
         task.cancel()
     await asyncio.wait(beside)

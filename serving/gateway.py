@@ -11,7 +11,7 @@ from serving.settings import Settings
 
 @dataclass(frozen=True)
 class Gateway:
-    """Made once by the application, in its lifespan."""
+    """Made once, with the application."""
 
     settings: Settings
     batcher: Batcher
@@ -19,5 +19,5 @@ class Gateway:
 
 
 def gateway_of(request: Request) -> Gateway:
-    """Find what the application made in its lifespan."""
+    """Return the gateway whose application a request came to."""
     return request.app.state.gateway
