@@ -55,6 +55,6 @@ def platt(real: Logits, fake: Logits) -> tuple[float, float]:
     return float(slope), float(line[1] - slope * logit.mean())
 
 
-def damped(step: NDArray[np.floating], longest: float = 5.0) -> NDArray[np.floating]:
+def damped(step: NDArray[np.floating]) -> NDArray[np.floating]:
     """Shorten a Newton step where the cross-entropy is nearly flat and the step would overshoot."""
-    return step * min(1.0, longest / max(float(np.abs(step).max()), 1e-12))
+    return step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))

@@ -100,8 +100,8 @@ def covariance_root(x: Features) -> NDArray[np.float64]:
     return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
 
 
-def density_and_coverage(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> tuple[float, float]:
-    """Return density and coverage (Naeem et al. 2020); real needs more than `neighbours` rows.
+def density_and_coverage(real: Features, fake: Features) -> tuple[float, float]:
+    """Return density and coverage (Naeem et al. 2020); real needs more than NEIGHBOURS rows.
 
     Each real card has a ball that reaches to its k-th nearest other real card. Density is how many balls a
     fake lies in, over k: near 1 for real cards, higher where fakes crowd together. Coverage is the share of
@@ -111,7 +111,7 @@ def density_and_coverage(real: Features, fake: Features, neighbours: int = NEIGH
     slack = 1e-9 * float(np.square(real, dtype=np.float64).sum(axis=1).max())
     blocks = squared_distances(real, real)
     # Copied, since a column alone would keep its whole block in memory.
-    balls = [np.partition(rows, neighbours, axis=1)[:, neighbours].copy() for rows in blocks]
+    balls = [np.partition(rows, NEIGHBOURS, axis=1)[:, NEIGHBOURS].copy() for rows in blocks]
     radii = np.concatenate(balls) + slack
     inside = np.zeros(len(fake), np.int64)
     covered = 0
@@ -119,7 +119,7 @@ def density_and_coverage(real: Features, fake: Features, neighbours: int = NEIGH
         within = rows <= radii[start : start + ROWS, None]
         inside += within.sum(axis=0)
         covered += int(within.any(axis=1).sum())
-    return float(inside.mean() / neighbours), covered / len(real)
+    return float(inside.mean() / NEIGHBOURS), covered / len(real)
 
 
 def squared_distances(x: Features, y: Features) -> Iterator[NDArray[np.float64]]:

@@ -283,7 +283,7 @@ def run(name: str, data: Path) -> dict[str, Any]:
             "cards": data.name,
             "expected": cell.expected,
             "images": loop.images,
-            "facts": asdict(loop.bedside.doctor.facts),
+            "facts": asdict(loop.bedside.doctor.history.facts),
             "lines": read(record.metrics) + loop.broken,
         }
 

@@ -117,9 +117,9 @@ def test_an_event_file_that_the_system_refuses_is_named(tmp_path: Path):
 MEASURE = """
 import re, sys
 from pathlib import Path
-from training.doctor.logs import examine
+from training.doctor.logs import read
 for log in sys.argv[1:]:
-    examine(Path(log), plotted=False)
+    read(Path(log))
     # Not getrusage: a child begins with the peak of the process that forked it.
     print(*re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()))
 """

@@ -32,7 +32,7 @@ EPOCHS = ("epochs.csv", "history.json")
 
 
 def look(log: Path, columns: str = "") -> list[Finding]:
-    return examine(log, columns, plotted=False)
+    return read(log, columns).findings
 
 
 def ids(findings: list[Finding]) -> list[str]:
@@ -237,7 +237,7 @@ def test_the_finding_is_named_in_the_plot(tmp_path: Path):
 
 def test_no_spike_of_a_long_log_is_lost_from_its_plot(tmp_path: Path):
     rows = [{"step": i, "d_loss": 50.0 if i == 4001 else 0.6, "g_loss": 0.8} for i in range(9000)]
-    curve = read(table(tmp_path / "log.jsonl", rows)).curves.of["d_loss"]
+    curve = read(table(tmp_path / "log.jsonl", rows)).curves["d_loss"]
     assert len(curve.points) <= MOST
     assert max(point.high for point in curve.points) == 50.0
 

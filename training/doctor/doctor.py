@@ -1,12 +1,12 @@
 """The doctor of a run: hears its log line by line and says what is wrong, once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from training.doctor.facts import Facts
 from training.doctor.finding import Finding
 from training.doctor.history import History
-from training.doctor.symptoms import SYMPTOMS, Symptom
+from training.doctor.symptoms import SYMPTOMS
 
 RELIEF = 5
 """Lines without a symptom after which it is over; one good line among bad ones says little."""
@@ -28,10 +28,8 @@ class Doctor:
     lines alone, so that a log that is heard again gives the same findings.
     """
 
-    def __init__(self, facts: Facts | None = None, symptoms: Sequence[Symptom] = SYMPTOMS) -> None:
-        self.facts = facts or Facts()
-        self.symptoms = symptoms
-        self.history = History(self.facts)
+    def __init__(self, facts: Facts | None = None) -> None:
+        self.history = History(facts or Facts())
         self.complaints: dict[str, Complaint] = {}  # by the finding's id and name
         self.ended: list[Finding] = []
         """What the last line showed to be over."""
@@ -39,7 +37,7 @@ class Doctor:
     def hear(self, line: Mapping[str, float]) -> list[Finding]:
         """Return what is new with this line, causes before consequences: what begins, and what got worse."""
         self.history.add(line)
-        seen = [found for symptom in self.symptoms if (found := symptom(self.history))]
+        seen = [found for symptom in SYMPTOMS if (found := symptom(self.history))]
         self.ended = self.end_without(seen)
         return [finding for finding in seen if self.is_news(finding)]
 

@@ -15,9 +15,6 @@ class Facts:
     training_cards: int | None = None
     held_out_cards: int | None = None
     in_memory: bool | None = None  # all cards; else they are read from a file while it trains
-    r1: float | None = None  # gamma of the gradient penalty; 0 where there is none
-    bounded: bool | None = None  # spectral norm holds the discriminator's slopes
-    augmented: bool | None = None  # with any probability, fixed or adaptive
 
     @property
     def confused(self) -> float:

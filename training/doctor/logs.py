@@ -1,14 +1,15 @@
 """The doctor of logs: what somebody's training wrote or printed, in whatever form, shows what went wrong."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from training.curve import Curve
 from training.doctor import caveats
 from training.doctor.clock import Clock, Moment
 from training.doctor.columns import Columns, guess, parse_columns
-from training.doctor.curves import Curves
 from training.doctor.doctor import Doctor, key
 from training.doctor.facts import Facts
 from training.doctor.finding import Finding, worst_first
@@ -46,7 +47,7 @@ class Examination:
     survey: Survey
     columns: Columns
     courses: dict[str, Course] = field(default_factory=dict)
-    curves: Curves = field(default_factory=Curves)
+    curves: dict[str, Curve] = field(default_factory=lambda: defaultdict(Curve))
     caveats: list[Finding] = field(default_factory=list)
 
     @property
@@ -55,7 +56,7 @@ class Examination:
         return worst_first([*(course.told() for course in self.courses.values()), *self.caveats])
 
 
-def examine(path: Path, columns: str = "", plot: Path | None = None, plotted: bool = True) -> list[Finding]:
+def examine(path: Path, columns: str = "", plot: Path | None = None) -> list[Finding]:
     """Say what a log shows, and draw its curves with the findings marked.
 
     `path` is a file of CSV, JSONL, JSON (Keras' History), TensorBoard's events or printed lines, or a folder
@@ -65,7 +66,7 @@ def examine(path: Path, columns: str = "", plot: Path | None = None, plotted: bo
     """
     examination = read(path, columns)
     findings = examination.findings
-    if not plotted or (examination.log.is_ours and plot is None):
+    if examination.log.is_ours and plot is None:
         return findings
     done = draw(examination.curves, examination.courses.values(), path, plot)
     return [replace(found, done=done) if found.id == caveats.READING else found for found in findings]
@@ -98,7 +99,8 @@ def hear(examination: Examination) -> None:
     """Let the doctor hear the log line by line, and note from where to where each finding lasts."""
     doctor = Doctor(facts_of(examination))
     for moment, line in lines(examination):
-        examination.curves.add(moment.step, line)
+        for name, value in line.items():
+            examination.curves[name].add(moment.step, value)
         counters = {"step": moment.step} | ({"images": moment.images} if moment.images is not None else {})
         for finding in doctor.hear(line | counters):
             course = examination.courses.setdefault(key(finding), Course(finding, moment))

@@ -1,10 +1,10 @@
 """The curves of a log with the findings marked, as PNG or SVG."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from training.doctor.curves import Curves
+from training.curve import Curve
 from training.doctor.finding import Finding, Severity
 from training.trouble import NothingToJudge
 
@@ -44,7 +44,7 @@ class Span(Protocol):
     last: "Moment | None"
 
 
-def draw(curves: Curves, spans: Iterable[Span], log: Path, plot: Path | None) -> str:
+def draw(curves: Mapping[str, Curve], spans: Iterable[Span], log: Path, plot: Path | None) -> str:
     """Write the plot to the file that was named, or beside the log; return one sentence on it.
 
     Raises BadPlot if the named file cannot be written or is somebody else's. Beside the log that is no error.
@@ -77,20 +77,21 @@ def beginning(path: Path) -> bytes:
         return file.read(4096)
 
 
-def figure_of(curves: Curves, spans: list[Span]):  # noqa: ANN201
+def figure_of(curves: Mapping[str, Curve], spans: list[Span]):  # noqa: ANN201
     """Draw a panel for each kind of signal that the log has."""
     from matplotlib.figure import Figure
 
     panels = {
-        title: [name for name in names if name in curves.of]
+        title: [name for name in names if name in curves]
         for title, names in PANELS.items()
-        if any(name in curves.of for name in names)
+        if any(name in curves for name in names)
     }
     figure = Figure(figsize=(10, 1 + 2.2 * max(1, len(panels))), layout="constrained")
+    end = max((point.at for curve in curves.values() for point in curve.points), default=0.0)
     axes = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, names) in zip(axes, panels.items(), strict=False):
         for name in names:
-            steps, _, means, lows, highs = zip(*curves.of[name].points, strict=True)
+            steps, _, means, lows, highs = zip(*curves[name].points, strict=True)
             axis.plot(
                 steps, means, color=COLOURS[name], linewidth=1, label=name, marker="." * (len(steps) < 30)
             )
@@ -99,7 +100,7 @@ def figure_of(curves: Curves, spans: list[Span]):  # noqa: ANN201
         if len(names) > 1:
             axis.legend(frameon=False, fontsize=8, loc="lower right")
         style(axis)
-        mark(axis, spans, curves.last)
+        mark(axis, spans, end)
     label(axes[0], spans)
     axes[-1].set_xlabel("step")
     return figure

@@ -33,9 +33,6 @@ def facts_of(config: Config, training_cards: int | None = None, held_out_cards: 
         training_cards=training_cards,
         held_out_cards=held_out_cards,
         in_memory=None if cards is None else 3 * config.height * config.width * cards <= RESIDENT,
-        r1=config.r1,
-        bounded=config.spectral_norm,
-        augmented=config.augment != 0,
     )
 
 
