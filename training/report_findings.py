@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from training.config import Config
 from training.doctor.doctor import Doctor
-from training.doctor.finding import Finding, Severity
+from training.doctor.finding import Severity
 from training.doctor.runs import facts_of
 
 TEXTS = ("id", "name", "severity", "what", "evidence", "why", "remedy")
@@ -88,10 +88,6 @@ def heard(lines: Iterable[Mapping[str, float]], config: Config) -> Iterator[dict
     for line in lines:
         news = doctor.hear(line)
         told = [(finding, True) for finding in doctor.ended] + [(finding, False) for finding in news]
-        yield from (as_line(finding, line, over) for finding, over in told)
-
-
-def as_line(finding: Finding, line: Mapping[str, float], over: bool) -> dict[str, object]:
-    """Return a finding as findings.jsonl has it."""
-    severity = finding.severity.name.lower()
-    return {**asdict(finding), "severity": severity, "step": line.get("step", 0), "over": over}
+        yield from (
+            {"step": line.get("step", 0)} | finding.to_dict() | {"over": over} for finding, over in told
+        )

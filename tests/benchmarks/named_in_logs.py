@@ -22,9 +22,7 @@ def main() -> None:
         ):
             examination = read(log)
             wrong = [found for found in examination.findings if found.severity > Severity.NOTE]
-            first = (
-                f"{wrong[0].severity.name.lower()} {wrong[0].id} | {wrong[0].where}" if wrong else "none | "
-            )
+            first = f"{wrong[0].severity.word} {wrong[0].id} | {wrong[0].where}" if wrong else "none | "
             ids = ", ".join(found.id for found in wrong)
             notes = ", ".join(note.id for note in examination.findings if note.severity == Severity.NOTE)
             print(

@@ -310,7 +310,7 @@ def test_the_json_says_what_the_text_says(faulty, of_faulty):
     assert answer.returncode == 1
     whole = json.loads(answer.stdout)
     assert {finding["id"]: finding["severity"] for finding in whole["findings"]} == {
-        exhibit.finding.id: exhibit.finding.severity.name.lower() for exhibit in of_faulty.exhibits
+        exhibit.finding.id: exhibit.finding.severity.word for exhibit in of_faulty.exhibits
     }
     for finding in whole["findings"]:
         assert {shown["file"] for shown in finding["files"]} == found(of_faulty)[finding["id"]]

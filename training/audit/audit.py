@@ -80,11 +80,7 @@ class Audit:
     def to_json(self) -> str:
         """Write it for a program; bytes of names that are no UTF-8 are lone surrogates."""
         findings = [
-            {
-                **asdict(exhibit.finding),
-                "severity": exhibit.finding.severity.name.lower(),
-                "files": [asdict(shown) for shown in exhibit.shown],
-            }
+            exhibit.finding.to_dict() | {"files": [asdict(shown) for shown in exhibit.shown]}
             for exhibit in self.exhibits
         ]
         whole = {
@@ -102,8 +98,7 @@ class Audit:
 
 def words_for(severity: Severity, count: int) -> str:
     """Name so many findings of a severity."""
-    word = severity.name.lower()
-    return word if count == 1 or severity is Severity.CRITICAL else f"{word}s"
+    return severity.word if count == 1 or severity is Severity.CRITICAL else f"{severity.word}s"
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Exhibit:
         """Say it in one line."""
         found = self.finding
         which = f" {found.where}." if found.where else ""
-        return f"{found.severity.name.lower()} {found.id} {found.name}: {found.what}{which} {found.remedy}"
+        return f"{found.severity.word} {found.id} {found.name}: {found.what}{which} {found.remedy}"
 
 
 def printable(name: str) -> str:

@@ -94,7 +94,7 @@ def thumbnail(path: Path) -> str | None:
 def section(exhibit: Exhibit, picture: Picture) -> str:
     """Write one finding with its pictures."""
     found = exhibit.finding
-    level = found.severity.name.lower()
+    level = found.severity.word
     more = len(exhibit.shown) - PICTURES
     return (
         f'<section class="finding {level}" id="{found.id}">'

@@ -1,6 +1,6 @@
 """The doctor at a run: hears what the loop logs, writes down what it finds, and treats what it can."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from tqdm import tqdm
 
@@ -67,5 +67,4 @@ class Bedside:
 
     def write(self, finding: Finding, step: int, over: bool = False) -> None:
         """Append a finding to findings.jsonl."""
-        told = asdict(finding) | {"severity": finding.severity.name.lower(), "over": over}
-        self.run.tell({"step": step} | told)
+        self.run.tell({"step": step} | finding.to_dict() | {"over": over})

@@ -1,6 +1,5 @@
 """Which doctor a target is brought to, and what its findings look like on a terminal and to machines."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +69,7 @@ def fix(target: Path, out: Path) -> str:
 def told(findings: Sequence[Finding]) -> str:
     """Write findings for a terminal, the worst first, with one line at the end that sums them up."""
     counts = [
-        f"{sum(finding.severity == severity for finding in findings)} {severity.name.lower()}"
+        f"{sum(finding.severity == severity for finding in findings)} {severity.word}"
         for severity in sorted(Severity, reverse=True)
     ]
     summary = f"{len(findings)} finding{'s' * (len(findings) != 1)}: {', '.join(counts)}."
@@ -79,11 +78,7 @@ def told(findings: Sequence[Finding]) -> str:
 
 def as_json(findings: Sequence[Finding]) -> str:
     """Write findings as a JSON array, severities by their names."""
-    rows = [
-        dataclasses.asdict(finding) | {"severity": finding.severity.name.lower()}
-        for finding in worst_first(findings)
-    ]
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+    return json.dumps([finding.to_dict() for finding in worst_first(findings)], indent=2, ensure_ascii=False)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

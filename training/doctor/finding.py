@@ -1,7 +1,7 @@
 """What a doctor finds: in a run, a log, a script or a folder of pictures."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 
 
@@ -11,6 +11,11 @@ class Severity(IntEnum):
     NOTE = 1  # worth knowing; nothing is wrong yet
     WARNING = 2  # costs quality or time
     CRITICAL = 3  # the run is lost, or will be
+
+    @property
+    def word(self) -> str:
+        """The name as it is printed and written, such as "critical"."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -29,20 +34,19 @@ class Finding:
 
     def __str__(self) -> str:
         """Write it for a terminal, in a few lines."""
-        head = f"{self.severity.name.lower()} {self.id} {self.name}"
+        head = f"{self.severity.word} {self.id} {self.name}"
         parts = [
             f"{head} ({self.where})" if self.where else head,
             f"  {self.what}",
             f"  seen: {self.evidence}",
             f"  why: {self.why}",
-            *(f"  {'do: ' if first else '    '}{line}" for first, line in marked(self.remedy)),
+            "  do: " + self.remedy.replace("\n", "\n      "),
         ]
         return "\n".join(parts + ([f"  done: {self.done}"] if self.done else []))
 
-
-def marked(text: str) -> Iterable[tuple[bool, str]]:
-    """Yield each line of a text and whether it is the first."""
-    return ((index == 0, line) for index, line in enumerate(text.splitlines()))
+    def to_dict(self) -> dict[str, object]:
+        """Return every field as JSON holds it, the severity as its word."""
+        return asdict(self) | {"severity": self.severity.word}
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
