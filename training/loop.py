@@ -68,7 +68,7 @@ class Loop:
         self.networks = Networks.build(config)
         self.step = Step(slowed(config, pace), self.networks)
         self.steering = Steering(config, self.networks, cards)
-        self.state = self.networks.parts() | self.step.optimizers()
+        self.state = self.networks.parts() | self.step.parts()
         self.last = steps_of(config)
         self.steps_per_call = config.steps_per_call or 1
         examined = config.examine_every if config.doctor != "off" else 0

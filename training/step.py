@@ -60,9 +60,10 @@ class Step:
         }
         if networks.projected:
             self.learnt["projected"] = networks.projected.heads.trainable_variables
-            self.projected_optimizer = adam(slowed(config, RATE), self.learnt["projected"])
-        self.generator_optimizer = adam(config, self.learnt["generator"])
-        self.discriminator_optimizer = adam(config, self.learnt["discriminator"])
+        self.optimizers = {
+            player: adam(slowed(config, RATE) if player == "projected" else config, variables)
+            for player, variables in self.learnt.items()
+        }
         for network in (networks.generator, networks.discriminator):
             devices.convolve_in(config.precision, network)
         self.dropouts = [
@@ -74,13 +75,13 @@ class Step:
             devices.normalise_together(networks.generator)
         self.compiled = self.compile()
 
-    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Name each network's, as checkpoints do."""
-        both = {
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-        return both | ({"projected_optimizer": self.projected_optimizer} if self.networks.projected else {})
+    def parts(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Name the optimizers as checkpoints do."""
+        return {f"{player}_optimizer": optimizer for player, optimizer in self.optimizers.items()}
+
+    def move(self, player: str, slopes: list[tf.Tensor]) -> None:
+        """Take a player's variables down a gradient."""
+        self.optimizers[player].apply(slopes, self.learnt[player])
 
     def __call__(
         self,
@@ -162,7 +163,7 @@ class Step:
             slopes, metrics = gradients(1)
         else:
             slopes, metrics = tf.cond(turn.index % every == 0, lambda: gradients(every), lambda: gradients(0))
-        self.discriminator_optimizer.apply(slopes, self.learnt["discriminator"])
+        self.move("discriminator", slopes)
         real = {"d_gradient": self.length(slopes)} | vitals.of_real(turn.real)
         return metrics | {"projected_loss": projected_loss} | real
 
@@ -204,8 +205,7 @@ class Step:
             real_logits, fake_logits = tf.split(self.networks.projected(tf.concat(both, 0)), 2)
             loss = LOSSES["hinge"].discriminator(real_logits, fake_logits)
             total = self.shared(loss)
-        learnt = self.learnt["projected"]
-        self.projected_optimizer.apply(tape.gradient(total, learnt), learnt)
+        self.move("projected", tape.gradient(total, self.learnt["projected"]))
         return loss
 
     def generator_step(self, turn: Turn, seed: tf.Tensor) -> Metrics:
@@ -221,9 +221,8 @@ class Step:
                 logits = self.networks.projected(self.looked_at(turn, fake, projected_seed))
                 total += self.config.projected * LOSSES["hinge"].generator(tf.zeros_like(logits), logits)
             total = self.shared(total)
-        learnt = self.learnt["generator"]
-        slopes = tape.gradient(total, learnt)
-        self.generator_optimizer.apply(slopes, learnt)
+        slopes = tape.gradient(total, self.learnt["generator"])
+        self.move("generator", slopes)
         return {"g_loss": loss, "g_gradient": self.length(slopes)} | vitals.of_fake(fake)
 
     def shared(self, loss: tf.Tensor) -> tf.Tensor:

@@ -64,7 +64,7 @@ def rate(network: str, value: float) -> Callable[[Any], None]:
 
         optimizer = keras.optimizers.Adam(value, 0.5, 0.99)
         optimizer.build(loop.step.learnt[network])
-        setattr(loop.step, f"{network}_optimizer", optimizer)
+        loop.step.optimizers[network] = optimizer
 
     return plant
 

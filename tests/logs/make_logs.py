@@ -64,7 +64,7 @@ class Game(keras.Model):
         self.newest = [tf.Variable(0.0) for _ in METRICS]
 
     def train_step(self, data: tf.Tensor) -> dict[str, Any]:
-        index = tf.cast(self.game.generator_optimizer.iterations, tf.int64)
+        index = tf.cast(self.game.optimizers["generator"].iterations, tf.int64)
         labels = tf.zeros(BATCH, tf.int32)
         told = tf.unstack(self.game.step(data, labels, index, tf.constant(0.0), tf.constant(1.0)))
         metrics: dict[str, Any] = dict(zip(METRICS, told, strict=False))

@@ -38,7 +38,7 @@ def walk(recipe: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]
     metrics = step(cards, labels, 0, 0.5)
     weights = {}
     held = {name: network.weights for name, network in networks.parts().items()}
-    held |= {name: optimizer.variables for name, optimizer in step.optimizers().items()}
+    held |= {name: optimizer.variables for name, optimizer in step.parts().items()}
     for name, variables in held.items():
         for number, variable in enumerate(variables):
             for replica, copy in enumerate(strategy.experimental_local_results(variable.value)):

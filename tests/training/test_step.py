@@ -67,7 +67,7 @@ def test_dropout_draws_after_a_resumption_what_it_would_have_drawn(tmp_path):
 
     networks = Networks.build(config)
     step = Step(config, networks)
-    state = tf.train.Checkpoint(**networks.parts(), **step.optimizers())
+    state = tf.train.Checkpoint(**networks.parts(), **step.parts())
     step(cards[:1], labels[:1], 0)
     state.write(tmp_path / "weights")
     step(cards[1:], labels[1:], 1)

@@ -125,7 +125,7 @@ def test_each_optimizer_moves_its_own_network_only():
     config = configure("smoke", 56, 40, learning_rate=0.0, augment=0.0)
     networks = Networks.build(config)
     step = Step(config, networks)
-    step.discriminator_optimizer = adam(
+    step.optimizers["discriminator"] = adam(
         replace(config, learning_rate=1e-3), networks.discriminator.trainable_variables
     )
     before = networks.generator.trainable_variables[0].numpy(), networks.discriminator.get_weights()
