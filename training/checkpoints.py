@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from training.config import Config, from_json
 from training.refusals import first_line, told
-from training.staging import sync
+from training.staging import staged
 from training.trouble import Trouble
 
 KEPT = 3
@@ -146,19 +146,13 @@ class Checkpoints:
 
         Raises BadCheckpoint where the disk does not take the files; those before stay as they are.
         """
-        staging = self.folder / f".{progress.step}.part"
         try:
             self.clear_away()
-            staging.mkdir()
-            tf.train.Checkpoint(**state).write(str(staging / WEIGHTS))
-            (staging / PROGRESS).write_text(progress.to_json())
-            for path in (*staging.iterdir(), staging):
-                sync(path)
-            self.drop([progress.step])  # a damaged one that was passed over
-            staging.rename(self.folder / str(progress.step))
-            sync(self.folder)
+            with staged(self.folder / str(progress.step)) as staging:
+                tf.train.Checkpoint(**state).write(str(staging / WEIGHTS))
+                (staging / PROGRESS).write_text(progress.to_json())
+                self.drop([progress.step])  # a damaged one that was passed over
         except (tf.errors.OpError, OSError) as error:
-            shutil.rmtree(staging, ignore_errors=True)
             what = f"The checkpoint after step {progress.step} could not be written to {self.folder}"
             raise BadCheckpoint(
                 f"{told(error, what)} What was written before is whole: go on with --resume."

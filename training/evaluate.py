@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from training import features
@@ -29,7 +28,7 @@ from training.metrics import (
     usual_copy_rate,
 )
 from training.models import Networks, draw
-from training.run import Run, grid, replace_text
+from training.run import Run, grid, replace_png, replace_text
 from training.sliced_wasserstein import sliced_wasserstein
 from training.trouble import Trouble
 
@@ -164,7 +163,7 @@ def evaluate(
     copies(result, held_out, train, fakes)
     against_inception(result, train, fakes[0], embed)
     replace_text(folder / "evaluation.json", json.dumps(asdict(result), indent=2, allow_nan=False))
-    Image.fromarray(neighbours(fakes[0], train)).save(folder / "neighbours.png")
+    replace_png(folder / "neighbours.png", neighbours(fakes[0], train))
     return result
 
 

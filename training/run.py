@@ -228,15 +228,10 @@ class Run:
                 replace_text(log, "".join(kept))
 
     def save_sample(self, images: int, cards: NDArray[np.uint8]) -> None:
-        """Write one grid of cards, named by how many images the run has seen, whole or not at all.
-
-        Raises BadRun where the disk does not take it.
-        """
+        """Write one grid of cards, named by how many images the run has seen."""
         if not self.writes:
             return
-        sheet = io.BytesIO()
-        Image.fromarray(grid(cards)).save(sheet, "PNG")
-        replace_bytes(self.samples / f"{images:09d}.png", sheet.getvalue())
+        replace_png(self.samples / f"{images:09d}.png", grid(cards))
 
     def save_checkpoint(self, progress: Progress, state: dict[str, State]) -> None:
         """Save where the run stands. Raises BadCheckpoint where the disk does not take it."""
@@ -290,6 +285,13 @@ def refuse_taken(folder: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises BadRun where the disk does not take it."""
     replace_bytes(path, text.encode())
+
+
+def replace_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture (height, width, 3) whole or not at all. Raises BadRun where the disk does not take it."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    replace_bytes(path, content.getvalue())
 
 
 def replace_bytes(path: Path, content: bytes) -> None:

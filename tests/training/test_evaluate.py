@@ -37,6 +37,8 @@ def run(tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluation(tiny_run, run):
+    (run / "neighbours.png").write_bytes(b"before")
+    (run / "another name").hardlink_to(run / "neighbours.png")
     return evaluate(run, tiny_run.data, count=100, seeds=2)
 
 
@@ -128,9 +130,10 @@ def test_the_picture_shows_each_fake_with_its_nearest_training_cards_at_its_righ
     assert sorted(found) == [3, 7]
 
 
-def test_the_picture_is_written(evaluation, run):
+def test_the_picture_is_written_whole_in_the_place_of_the_one_before(evaluation, run):
     with Image.open(run / "neighbours.png") as picture:
         assert picture.height > 168
+    assert (run / "another name").read_bytes() == b"before"  # not written over, which may end half-way
 
 
 def test_kinds_are_drawn_as_often_as_in_training():

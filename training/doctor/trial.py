@@ -21,13 +21,13 @@ from training.doctor.repairs import Recipe
 from training.feed import Feed
 from training.judge import Judge
 from training.models import Networks, draw
-from training.run import replace_text
+from training.run import grid, replace_png, replace_text
 from training.step import Step
 
 CURVES = ("d_loss", "g_loss", "real_accuracy", "fake_accuracy")
 COMPILING = 2  # first steps, whose time is not counted
 CHUNK = 50  # cards drawn at a time
-ROWS, COLUMNS = 2, 8  # cards to look at
+SHOWN, COLUMNS = 16, 8  # cards to look at
 TRIAL, CARDS = "trial.json", "cards.png"
 BAR = "{desc}: {percentage:3.0f}% of {total_fmt} seconds of processor time, {elapsed} by the clock"
 
@@ -64,17 +64,17 @@ def trial(recipe: Recipe, cards: Dataset, judge: Judge, seconds: float, folder: 
         return found
     networks = Networks.build(recipe.config)
     curves = trained(recipe, networks, cards, seconds)
-    drawn = generated(recipe.config, networks, max(judge.count, ROWS * COLUMNS))
+    drawn = generated(recipe.config, networks, max(judge.count, SHOWN))
     made = Trial(
         recipe.name,
         recipe.does,
         recipe.config.batch,
         judge(drawn)["kid"],
         curves,
-        sheet(drawn[: ROWS * COLUMNS]),
+        grid(drawn[:SHOWN], gap=0, columns=COLUMNS),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(made.cards).save(folder / CARDS)
+    replace_png(folder / CARDS, made.cards)
     # Written last: with it the trial is done.
     replace_text(folder / TRIAL, json.dumps({"asked": asked, "kid": made.kid, "curves": curves}))
     return made
@@ -135,9 +135,3 @@ def generated(config: Config, networks: Networks, count: int) -> NDArray[np.uint
     noise = tf.random.stateless_normal((count, config.noise_size), [config.seed, 1]).numpy()
     parts = np.array_split(noise, math.ceil(count / CHUNK))
     return np.concatenate([draw(networks.average, part, tf.zeros(len(part), tf.int32)) for part in parts])
-
-
-def sheet(cards: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay ROWS x COLUMNS cards out as one picture, edge to edge."""
-    rows = np.split(cards, ROWS)
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
