@@ -134,39 +134,35 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is built."""
+        self.refuse_numbers()
+        self.refuse_networks()
+
+    def refuse_numbers(self) -> None:
+        """Raise BadConfig for a number outside its range."""
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise BadConfig(f"{name} is {value}; it needs to be a number.")
-        if self.batch < 2:
-            raise BadConfig(f"batch is {self.batch}; it needs to be 2 or more.")
-        if not 0 <= self.negatives < self.batch:
-            raise BadConfig(
-                f"negatives is {self.negatives}; a batch of {self.batch} needs generated cards too."
-            )
-        if not self.batch <= self.images <= MOST_IMAGES:
-            raise BadConfig(
-                f"images is {self.images}; show at least one batch of {self.batch}, at most {MOST_IMAGES:,}."
-            )
-        if not 0 <= self.seed < 2**31:
-            raise BadConfig(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}.")
-        if isinstance(self.augment, float | int) and not 0 <= self.augment <= 1:
-            raise BadConfig(f"augment is {self.augment}; it is a probability between 0 and 1, or adaptive.")
-        if self.projected < 0:
-            raise BadConfig(f"projected is {self.projected}; it is a weight, 0 or more.")
-        if not 1 <= self.projected_every <= self.batch:
-            raise BadConfig(
-                f"projected_every is {self.projected_every}; it is a number of cards, 1 to the batch's "
-                f"{self.batch}."
-            )
-        if not 0 <= self.final_penalty <= 1:
-            raise BadConfig(f"final_penalty is {self.final_penalty}; it is a share between 0 and 1.")
-        if self.frozen < 0:
-            raise BadConfig(f"freeze is {self.frozen}; it is a number of convolutions, 0 or more.")
-        if self.checkpoint_minutes < 0:
-            raise BadConfig(f"checkpoint_minutes is {self.checkpoint_minutes}; it is a time, 0 or more.")
-        for name in COUNTS:
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise BadConfig(f"{name} is {value}; it needs to be 1 or more.")
+                raise BadConfig(f"{name} is {value}; it needs to be a finite number.")
+        ranges: dict[str, tuple[float, float, str]] = {
+            "batch": (2, math.inf, "2 or more"),
+            "negatives": (0, self.batch - 1, f"0 to {self.batch - 1}: a batch needs generated cards too"),
+            "images": (self.batch, MOST_IMAGES, f"at least one batch, {self.batch}, at most {MOST_IMAGES:,}"),
+            "seed": (0, 2**31 - 1, f"a whole number from 0 to {2**31 - 1}"),
+            "augment": (0, 1, "a probability between 0 and 1, or adaptive"),
+            "projected": (0, math.inf, "a weight, 0 or more"),
+            "projected_every": (1, self.batch, f"a number of cards, 1 to the batch's {self.batch}"),
+            "final_penalty": (0, 1, "a share between 0 and 1"),
+            "frozen": (0, math.inf, "a number of convolutions, 0 or more"),
+            "checkpoint_minutes": (0, math.inf, "0 or more"),
+            **dict.fromkeys(COUNTS, (1, math.inf, "1 or more")),
+        }
+        for name, (least, most, wanted) in ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not least <= value <= most:
+                option = "freeze" if name == "frozen" else name
+                raise BadConfig(f"{option} is {value}; it needs to be {wanted}.")
+
+    def refuse_networks(self) -> None:
+        """Raise BadConfig where the networks cannot draw such cards, or know no kinds."""
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
             raise BadConfig(
                 f"The posted networks draw 64x64; these cards are {self.width}x{self.height}. "
