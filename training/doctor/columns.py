@@ -23,22 +23,9 @@ REAL, FAKE = {"real", "reals", "true"}, {"fake", "fakes", "generated", "gen"}
 LOSS = {"loss", "losses", "err", "error", "cost"}
 ACCURACY = {"acc", "accuracy"}
 OTHERS = {
-    "val",
-    "validation",
-    "test",
-    "eval",
-    "std",
-    "num",
-    "size",
-    "per",
-    "time",
-    "lr",
-    "rate",
-    "norm",
-    "grad",
-    "scores",
-    "signs",
-}
+    "eval", "grad", "lr", "norm", "num", "per", "rate", "scores", "signs", "size", "std", "test", "time",
+    "val", "validation",
+}  # fmt: skip
 """Words of columns that are something else."""
 SHORT = {
     "d": "d_loss",

@@ -16,32 +16,11 @@ ACTIVATIONS = {"tanh", "sigmoid", "relu", "leaky_relu", "softplus", "hard_sigmoi
 ACTIVATION_LAYERS = {"Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"}
 SAME_SHAPE = NORMS | ACTIVATIONS | ACTIVATION_LAYERS | {"Dropout", "SpatialDropout2D", "GaussianNoise"}
 OTHERS = {
-    "Add",
-    "AveragePooling2D",
-    "Concatenate",
-    "Cropping2D",
-    "Embedding",
-    "Flatten",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling2D",
-    "InputLayer",
-    "Lambda",
-    "MaxPooling2D",
-    "Multiply",
-    "Normalization",
-    "RandomBrightness",
-    "RandomContrast",
-    "RandomFlip",
-    "RandomRotation",
-    "RandomTranslation",
-    "RandomZoom",
-    "RepeatVector",
-    "Rescaling",
-    "Reshape",
-    "Resizing",
-    "ZeroPadding2D",
-    "resize",
-}
+    "Add", "AveragePooling2D", "Concatenate", "Cropping2D", "Embedding", "Flatten", "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D", "InputLayer", "Lambda", "MaxPooling2D", "Multiply", "Normalization",
+    "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
+    "RepeatVector", "Rescaling", "Reshape", "Resizing", "ZeroPadding2D", "resize",
+}  # fmt: skip
 KINDS = SAME_SHAPE | UPSAMPLERS | WEIGHTED | OTHERS
 POSITIONS = {
     "Activation": ("activation",),
@@ -56,37 +35,13 @@ POSITIONS = {
     "resize": ("images", "size", "method"),
 }
 
-
 NO_NETWORKS = {
-    *(
-        "accuracy",
-        "acc",
-        "cost",
-        "epoch",
-        "epochs",
-        "fake",
-        "fn",
-        "grad",
-        "gradient",
-        "gradients",
-        "grads",
-        "image",
-    ),
-    *("images", "img", "imgs", "label", "labels", "logits", "loss", "losses", "lr", "metric", "noise", "opt"),
-    *(
-        "optim",
-        "optimizer",
-        "optimiser",
-        "output",
-        "real",
-        "solver",
-        "step",
-        "steps",
-        "tape",
-        "train",
-        "trainer",
-    ),
-}  # words of what belongs to a network without being one, as in g_loss_fn
+    "acc", "accuracy", "cost", "epoch", "epochs", "fake", "fn", "grad", "gradient", "gradients", "grads",
+    "image", "images", "img", "imgs", "label", "labels", "logits", "loss", "losses", "lr", "metric", "noise",
+    "opt", "optim", "optimiser", "optimizer", "output", "real", "solver", "step", "steps", "tape", "train",
+    "trainer",
+}  # fmt: skip
+"""Words of what belongs to a network without being one, as in g_loss_fn."""
 
 
 class Unknown:

@@ -65,12 +65,17 @@ def slips(script: Script, text: Text) -> Iterator[Edit]:
                 yield text.put(node, meant)
 
 
-def logits(script: Script, text: Text) -> Iterator[Edit]:
-    """Let the discriminator answer in logits, and its loss take them."""
+def answers(script: Script, text: Text) -> Iterator[Edit]:
+    """Let the discriminator answer in logits, its loss take them, and its accuracy be measured by them."""
     dropped = sigmoids(script, text)
-    if dropped is None:
-        return
-    yield from dropped
+    if dropped is not None:
+        yield from dropped
+        yield from losses(script, text)
+    yield from accuracies(script, text, to_logits=dropped is not None)
+
+
+def losses(script: Script, text: Text) -> Iterator[Edit]:
+    """Let every cross-entropy take logits."""
     keras = keras_of(script)
     for loss, of_logits in cross_entropies(script):
         if of_logits is False and isinstance(loss, ast.Call):
@@ -95,9 +100,9 @@ def squashed(script: Script) -> list[bool]:
     return [network.output == "sigmoid" for network in script.discriminators]
 
 
-def accuracies(script: Script, text: Text) -> Iterator[Edit]:
+def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
     """Measure the discriminator by what it answers now, and by hard labels where they are smoothed."""
-    to_logits, smooth = sigmoids(script, text) is not None, any(smoothed_accuracy(script))
+    smooth = any(smoothed_accuracy(script))
     measured = [
         (call, metrics)
         for call in script.of_networks(Role.DISCRIMINATOR, "compile")
@@ -286,8 +291,7 @@ MENDS: tuple[Mend, ...] = (
     optimizers,
     margins,
     signs,
-    logits,
-    accuracies,
+    answers,
     passes,
     ranges,
     kernels,
