@@ -125,8 +125,8 @@ def train(
         images: Images to show before the run is over; the preset's own if not given.
         hours: Hours to train for, instead of images: a few steps tell how many images that is.
         batch: Images in a step; the preset's own if not given.
-        augment: Probability of each augmentation, or adaptive, by how much the discriminator learns by heart;
-            adaptive if not given.
+        augment: Probability of each augmentation, or adaptive: as much as keeps the discriminator from
+            memorising the cards; adaptive if not given.
         seed: The same seed, data and machine repeat the run; 0 if not given.
         labels: folders trains each first sub-folder of the pictures as a kind of card of its own.
         origin: Run or model store whose weights to start from: of the same shape, or a run on cards half as

@@ -288,7 +288,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture (height, width, 3) whole or not at all. Raises BadRun where the disk does not take it."""
+    """Write a picture (height, width, 3) as PNG, whole or not at all. Raises BadRun."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "PNG")
     replace_bytes(path, content.getvalue())

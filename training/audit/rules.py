@@ -98,7 +98,7 @@ def few_cards(count: int, aim: Aim) -> Exhibit | None:
         Severity.CRITICAL if count < HOPELESS else Severity.WARNING,
         f"{count:,} cards are few for --preset {config.preset}.",
         f"{count:,} cards to train on{showings}; {aim.enough:,} or more suffice",
-        "What the discriminator has seen a thousand times it knows by heart, and the generator copies it.",
+        "A card seen a thousand times is memorised by the discriminator, and copied by the generator.",
         f"Add pictures, or start from trained weights: holofoil train DATA RUN --preset {config.preset} "
         "--from OTHER_RUN --freeze 2",
     )
@@ -146,7 +146,7 @@ def copied(copies: Copies, total: int) -> Exhibit | None:
         min(Severity.WARNING, by_share(len(copies), total)),
         f"{counted(len(copies), total)} show the same as another.",
         f"{len(copies):,} pictures with the pixels of {len(set(copies.values())):,} others",
-        "A card that lies there twice is learnt twice, and a copy in the hold-out would hide overfitting.",
+        "A card that is there twice counts twice, and a copy in the hold-out would hide overfitting.",
         "prepare keeps one of each; so does: holofoil audit FOLDER --fix OUT",
         [Shown(copy, "same pixels", kept) for copy, kept in copies.items()],
     )
@@ -163,8 +163,7 @@ def near_copied(looks: list[Look]) -> Exhibit | None:
         f"{counted(len(copies), len(looks))} show nearly the same as another.",
         f"perceptual hashes and 16x16 layouts of {len(copies):,} pictures agree with those of "
         f"{len(set(copies.values())):,} others",
-        "Near copies weigh a card more than the rest, and one in the hold-out hides that the others are "
-        "learnt by heart.",
+        "Near copies give a card more weight than the rest, and one in the hold-out hides overfitting.",
         "Look at them; if they are the same card: holofoil audit FOLDER --fix OUT --near",
         [Shown(copy, "nearly the same", kept) for copy, kept in copies.items()],
     )
@@ -182,7 +181,7 @@ def shapes_differ(pictures: Pictures, aim: Aim) -> Exhibit | None:
         f"The pictures' shapes differ by {pictures.spread:.0%}, and all are squeezed into {aim.size}.",
         f"width over height: median {pictures.aspect:.3f}, from {pictures.aspects.min():.3f} to "
         f"{pictures.aspects.max():.3f}, standard deviation {pictures.spread:.1%} of the median",
-        "A frame that sits elsewhere on every card is drawn as a blur between all its places.",
+        "A frame that sits in another place on every card is drawn as a blur of all of them.",
         "Crop them to one shape; where margins are the cause: holofoil audit FOLDER --fix OUT --crop",
         shown,
     )
@@ -219,7 +218,7 @@ def mixed_orientation(skipped: list[Skip], total: int) -> Exhibit | None:
         by_share(len(odd), total),
         f"{counted(len(odd), total)} lie the other way than most.",
         f"{len(odd):,} the other way, {total - len(odd):,} as most",
-        "Squeezed into the others' shape they teach the generator cards that are distorted.",
+        "Squeezed into the others' shape they teach the generator distorted cards.",
         "Turn them, or leave them out: holofoil audit FOLDER --fix OUT; --orientation any keeps them",
         [Shown(skip.file, skip.reason) for skip in odd],
     )
@@ -269,7 +268,7 @@ def greyscale(looks: list[Look]) -> Exhibit | None:
         mixture(len(shown), len(looks)),
         f"{counted(len(shown), len(looks))} have many tones and no colour.",
         f"{len(shown):,} grey, {len(looks) - len(shown):,} others",
-        "A few grey cards among coloured ones are a kind of their own, too rare to be learnt.",
+        "A few grey cards among coloured ones are a kind of their own, and too rare to be learnt.",
         "Replace them by colour scans or move them out of the folder.",
         shown,
     )
@@ -335,8 +334,8 @@ def margins_differ(looks: list[Look]) -> Exhibit | None:
         min(Severity.WARNING, by_share(len(wide), len(looks))),
         f"{counted(len(wide), len(looks))} have wider margins than the others.",
         f"usual: {usual}; widest: {wide[0].margins}",
-        "Frames that sit elsewhere on some cards are drawn blurred, and the margin is learnt as card.",
-        "Look whether they are margins and no borders; if so: holofoil audit FOLDER --fix OUT --crop",
+        "Frames in another place on some cards are drawn blurred, and the margin is learnt with it.",
+        "Check that they are margins and not borders, then: holofoil audit FOLDER --fix OUT --crop",
         [Shown(look.name, str(look.margins)) for look in wide],
     )
 
@@ -373,7 +372,7 @@ def mixed_templates(looks: list[Look]) -> Exhibit | None:
         f"The pictures have {len(counts)} designs of border.",
         f"{', '.join(f'{count:,}' for count in counts)} pictures; silhouette {found.silhouette:.2f}, borders "
         f"{found.apart:.0f} of 255 levels apart",
-        "Each design is a world of its own: a small one is learnt late or dropped, which is mode collapse.",
+        "Each design has to be learnt by itself; a rare one is learnt late, or dropped (mode collapse).",
         "Train each as a kind: a sub-folder for each design, and --labels folders. Or keep one design.",
         shown,
     )

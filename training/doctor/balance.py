@@ -7,55 +7,59 @@ from training.doctor.history import History
 
 WINNING_STEPS = 20
 WINNING_ACCURACY = 0.97
-"""Of real and of fakes; Keras' and ADA's healthy runs are right on 0.8 to 0.95 of the real ones."""
+"""Share of real cards, and of fakes, that are told right. Healthy runs of Keras and ADA: 0.8 to 0.95 of the
+real cards."""
 WINNING_SHARE = 0.1
-"""Of the confused loss, for losses with a zero of their own; the posted recipe falls below it by step 60."""
+"""The discriminator's loss as a share of what guessing has. The posted recipe falls below it by step 60."""
 LOSING_LOSS = 4.0
-"""The generator's: the mean fake's probability of being real is below 2 %. The posted recipe passes it."""
+"""The generator's loss: the mean fake is called real with less than 2 %. The posted recipe exceeds it."""
 WON_SHARE, LOST_LOSS = 0.05, 5.0
-"""Beyond doubt."""
+"""The same two, beyond doubt."""
 SLOW = ("relativistic", "hinge")
+"""Losses with which healthy runs too are right on all cards for their first hundreds of steps, at 0.04 or
+more of the loss that guessing has. They have the thresholds below, and have won only while the generator does
+not gain."""
 SLOW_STEPS = 100
 SLOW_ACCURACY = 0.99
 SLOW_SHARE = 0.03
-"""With these losses healthy runs too are right on all for their first hundreds of steps, at a share of 0.04
-and more: accuracy alone says nothing there."""
 
 FALLING, FALLEN, PEAK = 0.85, 0.65, 4
-"""The generator gains if its loss falls so far within those steps, or has fallen so far from where it was
-highest (the fourth of the highest lines, for one line is chance). Residual networks without norms start with
-discriminators as sure as any that has won, and gain from there: 0.8 or 0.6 and less. Where the game is lost
-it is 1.1 and 0.9 and more."""
+"""The generator gains if its loss falls to the first share within SLOW_STEPS, or has fallen to the second
+share of its peak (the fourth highest line, since a single one is chance). Residual networks without norms
+begin with a discriminator as sure as one that has won, and gain: they fall to 0.8, or 0.6, and less. In a
+lost game these shares are 1.1 and 0.9 and more."""
 
 NEAR = (0.3, 1.5)
-"""Of the generator's loss; squared errors give 1, or 0.5, where it fools nobody. With cross-entropy the
-discriminator's is 0.12 or more there, see `parted`."""
+"""The generator's loss where squared errors may be in use: they give 1, or 0.5, where it fools nobody. There
+a cross-entropy's discriminator has 0.12 or more, see `parted`."""
 PARTED = 50.0
-"""Times the discriminator's loss that the generator's is; cross-entropy reaches 12 there. With squared errors
-the fakes then lie 7 times the usual error away from the label that they are to reach."""
+"""How many times the discriminator's loss the generator's is; with cross-entropy it is at most 12 there. With
+squared errors the fakes are then 7 times the usual error away from the label that they should reach."""
 
 FOOLED_STEPS = 100
 FOOLED_SHARE = 1.15
-"""Worse than knowing nothing, for so long: the discriminator does not answer."""
+"""The discriminator's loss as a share of what guessing has: for that long, it does not learn."""
 BACKWARDS = 0.4
-"""Of the pairs of a real card and a fake that are ranked right: a coin has 0.5, healthy runs 0.9 and more."""
+"""Share of the pairs of a real card and a fake that are ranked right: a coin has 0.5, healthy runs 0.9 or
+more."""
 RANKED = 0.9
-"""Of those pairs. Residual networks without norms lose a few by tens of logits at first, and their mean loss
-is 1.1 to 90 with 95 to 98 % of the pairs right."""
+"""The same share, from which a high mean loss is due to a few pairs: residual networks without norms lose
+some by tens of logits at first, and have a loss of 1.1 to 90 with 95 to 98 % of the pairs right."""
 CONFUSED_STEPS = 500
 CONFUSED_SHARE = 0.03
-"""Around 1; R3GAN's authors and our own runs stay well below a share of 0.9."""
+"""How near the loss stays to what guessing has. R3GAN's authors and our own runs stay well below 0.9 of
+it."""
 
 DEAD_GRADIENT = 1e-6
 EXPLODED_GRADIENT = {"g_gradient": 100.0, "d_gradient": 1000.0}
-"""Norm of all of a network's gradient; the first from ganhacks, item 10. R1 makes the second reach 50."""
+"""Norm of a network's whole gradient; the first from ganhacks, item 10. R1 makes the second reach 50."""
 GROWN_GRADIENT = 1000.0
-"""Times the least it ever was: a norm alone says nothing, for Adam takes gradients of any size. Healthy ones
-grow 200 times from their first step, those of planted explosions 10,000 times and more; a residual generator
-without norms had 200 to 550 and grew 6 times."""
+"""How many times its lowest value the norm is; the norm alone says nothing, since Adam takes gradients of any
+size. Healthy gradients grow 200 times from the first step, planted explosions 10,000 times and more; a
+residual generator without norms had 200 to 550 and grew 6 times."""
 GRADIENT_STEPS = 20
 FLOWN = 3.0
-"""Change of the weights between two lines in terms of themselves; at the start 0.2 is usual."""
+"""Change of the weights between two lines, in multiples of the weights; at the start 0.2 is usual."""
 
 
 def still(heard: History) -> Finding | None:
@@ -73,8 +77,8 @@ def still(heard: History) -> Finding | None:
         Severity.CRITICAL,
         f"The weights of the {' and the '.join(frozen)} do not change.",
         f"relative change since the last line: {numbers(moved)}",
-        "Its optimizer is given no variables or a learning rate of 0; in Keras 3 `trainable = False` before "
-        "the first training step does that, whatever the model was compiled with.",
+        "Its optimizer was given no variables, or a learning rate of 0. In Keras 3 `trainable = False` ahead "
+        "of the first training step has the same effect, whatever the model was compiled with.",
         "Hand each optimizer its own network's trainable_variables in a step of your own; do not set "
         "`trainable` on a stacked model.",
         heard.where,
@@ -145,10 +149,10 @@ def dominated(heard: History, steps: int, severity: Severity) -> Finding:
         "The discriminator tells all real cards and fakes apart with certainty, and the generator learns "
         "nothing from it.",
         f"over the last {steps} steps: {numbers(middles(heard, steps) | accuracies(heard, steps))}",
-        "Without a bound on its slopes a perfect discriminator exists, and its gradient is noise to the "
-        "generator; how many weights it has does not matter.",
-        "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), augment what it sees, real and "
-        "fake alike; do not slow it down or train it less.",
+        "Nothing limits how steep the discriminator may become, so it can become perfect; its gradient is "
+        "then noise to the generator. How many weights it has makes no difference.",
+        "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), and augment all it sees, real "
+        "and fake alike. Slowing it down or training it less does not help.",
         heard.where,
     )
 
@@ -173,13 +177,13 @@ def too_weak(heard: History) -> Finding | None:
         "D3",
         "discriminator too weak",
         Severity.WARNING,
-        "The discriminator is worse than one that knows nothing."
+        "The discriminator does worse than guessing."
         if fooled
         else "The discriminator cannot tell real cards from fakes.",
-        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where {chance:.3f} is not knowing"
-        + (f"; {mean(ranked):.0%} of the real cards above the fakes, where 50% is" if ranked else ""),
-        "What the generator follows is then noise; a penalty or a learning rate holds the discriminator "
-        "back, its labels are exchanged, or it is not trained at all.",
+        f"d_loss {mean(losses):.3f} over the last {FOOLED_STEPS} steps, where guessing has {chance:.3f}"
+        + (f"; {mean(ranked):.0%} of real cards score above fakes, where guessing has 50%" if ranked else ""),
+        "The generator then follows noise. A penalty or a low learning rate holds the discriminator back, "
+        "its labels are swapped, or it is not trained at all.",
         "Check that its weights move and that real cards are labelled 1; then raise its learning rate or "
         "widen it, and halve gamma.",
         heard.where,
@@ -196,9 +200,9 @@ def broken(heard: History) -> Finding | None:
         Severity.CRITICAL,
         f"{', '.join(heard.broken)} stopped being a number.",
         f"nan or infinite at {heard.where}",
-        "A step was too long, or a number too large for its type; every weight it touches is lost.",
-        "Go back to the last good checkpoint with half the learning rate; if it comes again, compute in "
-        "float32 and take logits into the loss.",
+        "A step was too large, or a number overflowed; every weight computed from it is lost.",
+        "Go back to the last good checkpoint with half the learning rate; if it happens again, compute in "
+        "float32 and give the loss logits, not probabilities.",
         heard.where,
     )
 
@@ -213,9 +217,9 @@ def flight(heard: History) -> Finding | None:
         "exploding weights",
         Severity.CRITICAL,
         f"The {max(moved, key=lambda name: moved[name])}'s weights explode.",
-        f"change since the last line in terms of the weights themselves: {numbers(moved)}",
+        f"change since the last line, in multiples of the weights: {numbers(moved)}",
         "The learning rate is far too high.",
-        "Divide the learning rate by 10 or more: 2e-4 to 5e-4 for Adam.",
+        "Divide the learning rate by 10 or more; 2e-4 to 5e-4 is usual for Adam.",
         heard.where,
     )
 
@@ -243,9 +247,9 @@ def exploded(norms: list[float], network: str, heard: History) -> Finding:
         "exploding gradient",
         Severity.CRITICAL,
         f"The {network}'s gradient explodes.",
-        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps, once it was "
+        f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps, at its lowest "
         f"{heard.lowest[f'{network[0]}_gradient'].value:.2g}",
-        "The discriminator's slopes are not bounded, or the learning rate is too high.",
+        "Nothing limits how steep the discriminator may become, or the learning rate is too high.",
         "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
         heard.where,
     )
@@ -257,10 +261,10 @@ def dead(norms: list[float], network: str, heard: History) -> Finding:
         "D4",
         "dead gradient",
         Severity.CRITICAL,
-        f"The {network}'s gradient is gone.",
+        f"The {network}'s gradient has vanished.",
         f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
-        "A saturated sigmoid or tanh passes nothing on.",
-        "Take logits into the loss and start from smaller weights.",
+        "A saturated sigmoid or tanh lets no gradient through.",
+        "Give the loss logits, not probabilities, and start from smaller weights.",
         heard.where,
     )
 

@@ -66,7 +66,7 @@ def granularity(clock: Clock) -> Finding:
         Severity.NOTE,
         clock.caveat,
         f"the log counts in {clock.unit}s",
-        "The doctor's rules wait for a number of steps.",
+        "The doctor's rules need to know how many steps have passed.",
         "Log the losses of every tenth step, with its number.",
     )
 
@@ -95,7 +95,8 @@ def below_zero(columns: Columns) -> Finding:
         "L5",
         "losses below zero",
         Severity.NOTE,
-        "The discriminator's loss falls below zero, as Wasserstein losses do; no level of it is good or bad.",
+        "The discriminator's loss falls below zero, as Wasserstein losses do; no value of it is good or bad "
+        "by itself.",
         f"{columns.of['d_loss']!r}",
         "Such a loss is a distance that the critic estimates on a scale of its own.",
         "Watch whether its size falls, and judge the pictures by KID.",
@@ -136,10 +137,10 @@ def smoothed(looked: Survey, columns: Columns) -> Finding:
         "L6",
         "accuracy of smoothed labels",
         Severity.NOTE,
-        "The accuracy cannot be true beside such a loss, and was not used.",
+        "The accuracy contradicts the loss, and was not used.",
         f"d_loss falls to {low:.3f}, though no line's accuracy is high enough for that",
-        "Keras' `accuracy` asks whether the answer is the label; a label of 0.9 never is, however sure the "
-        "discriminator. Its loss does not fall to zero either, but to the entropy of the label.",
+        "Keras' `accuracy` rounds the answer to 0 or 1 and compares it with the label; a label of 0.9 never "
+        "matches, however sure the discriminator is. Nor can its loss fall below the entropy of such labels.",
         "Measure accuracy on real and on fake with labels of 1 and 0; drop the smoothing once there is a "
         "gradient penalty.",
     )

@@ -55,7 +55,7 @@ class Repaired:
         if self.why and waiting:
             lines.append(
                 f"  For {listed(waiting)} the training step would be written anew, which --fix cannot do "
-                f"here: {self.why}. What to do by hand stands with each finding."
+                f"here: {self.why}. Each finding says what to do by hand."
             )
         return "\n".join(lines)
 

@@ -5,11 +5,11 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
 
 PATIENCE = 5
-"""Evaluations without a gain; after twice as many nothing more is to be expected."""
+"""Evaluations without a gain; after twice as many no gain is to be expected."""
 FELL_BACK = 2.0
-"""Times the best KID that the newest ones are."""
+"""The newest KIDs, in multiples of the best."""
 NOISE = 5.0
-"""Of KID x1000 among 500 cards: what is below it cannot be told apart."""
+"""KID x1000 of 500 cards below which values cannot be told apart."""
 WAIT, WAIT_STEPS = 0.1, 50
 """Share of the time for which the device waits for cards."""
 WAITING = {
@@ -41,7 +41,7 @@ def fallen_back(heard: History) -> Finding | None:
         Severity.CRITICAL,
         "The generated cards are far worse than they were.",
         f"KID {kids[-1]:.0f}, at step {best.step:,.0f} it was {best.value:.0f}",
-        "The game has left its balance; it seldom comes back by itself.",
+        "The two networks are out of balance, which seldom mends itself.",
         "Go back to the best checkpoint with half the learning rate.",
         heard.where,
     )
@@ -66,9 +66,9 @@ def without_gain(heard: History, name: str, severity: Severity, evaluations: int
         "D10",
         name,
         severity,
-        f"{evaluations} evaluations brought no better cards.",
+        f"The last {evaluations} evaluations found no better cards.",
         f"best KID {best.value:.0f} at step {best.step:,.0f}, now {kids[-1]:.0f}",
-        "What this recipe learns from these cards it has learnt, or the learning rate is too high to settle.",
+        "This recipe has learnt what it can from these cards, or the learning rate is too high to settle.",
         "Stop here; the best checkpoint is kept. Or end the run with a falling learning rate.",
         heard.where,
     )

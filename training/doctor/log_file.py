@@ -120,8 +120,7 @@ def whole_json(path: Path, encoding: str) -> Log:
     except (ValueError, RecursionError) as error:
         raise BadLog(
             f"{path} is JSON that ends too early or is damaged ({error}). If the run still writes it, ask "
-            "again "
-            "when it is done."
+            "again when it is done."
         ) from None
     rows = tables.json_rows(value)
     return Log(path, "JSON", lambda remark: iter(rows))

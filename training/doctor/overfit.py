@@ -5,23 +5,24 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
 
 LOOKS = 3
-"""Looks at r_v that are averaged: its error with 100 held-out cards is about 0.05."""
+"""Measurements of r_v that are averaged; with 100 held-out cards the error of one is about 0.05."""
 OVERFIT, HOPELESS = 0.6, 0.9
-"""Of r_v (Karras 2020): 0 is none, 0.5 the controller's target, at 1 held-out cards score as fakes."""
+"""r_v (Karras 2020): 0 is no overfitting, 0.5 the controller's target, and at 1 held-out cards score as
+fakes."""
 FOREIGN = -0.5
-"""Of r_v, where held-out cards score far above training cards; by chance its mean falls to -0.1."""
-PINNED = 0.79
-PINNED_LOOKS = 50
-"""Looks at 2,000 images each for which the controller has been at its upper end."""
+"""r_v where held-out cards score far above training cards; by chance its mean falls no lower than -0.1."""
+PINNED, PINNED_LOOKS = 0.79, 50
+"""The controller at its upper end (0.8), for so many measurements of 2,000 images each."""
 
 FEWEST = 10
 """Held-out cards from which r_v is told, and D5 is the better witness."""
 SURE_STEPS = 500
 SURE = 0.985
-"""Of the training cards called real for so long: r_t of Karras 2020 above 0.97; its target is 0.6."""
+"""Share of the training cards called real, for that long: r_t of Karras 2020 above 0.97; its target is
+0.6."""
 
 COPIES, MANY_COPIES = 0.05, 0.2
-"""Of the fakes nearer to a training card than 99 % of held-out cards are; 0.01 is usual (Meehan 2020)."""
+"""Share of fakes nearer to a training card than 99 % of held-out cards are; 0.01 is usual (Meehan 2020)."""
 FEW = 200
 """Cards; Zhao 2020 needs 100 to 400 with pre-training or augmentation from the start."""
 
@@ -35,11 +36,11 @@ def overfit(heard: History) -> Finding | None:
         "D5",
         "discriminator overfits",
         Severity.CRITICAL if mean(looks) > HOPELESS else Severity.WARNING,
-        "The discriminator knows its training cards by heart: held-out cards score like fakes.",
-        f"r_v {mean(looks):.2f} over the last {LOOKS} looks, where 0.5 is the most that is aimed at",
+        "The discriminator has memorised its training cards: held-out cards score like fakes.",
+        f"r_v {mean(looks):.2f}, mean of the last {LOOKS} measurements; it should be at most 0.5",
         "Too few cards, or too many steps on them, for so large a discriminator.",
-        "Augment more (--augment adaptive), collect more cards, stop earlier, choose a smaller preset, or "
-        "start from trained weights (--from).",
+        "Stop earlier, or start a new run, since a resumed one keeps its settings: with --augment adaptive, "
+        "more cards, a smaller preset, or from trained weights (--from).",
         heard.where,
     )
 
@@ -53,10 +54,10 @@ def foreign(heard: History) -> Finding | None:
         "D5",
         "held-out cards are others",
         Severity.WARNING,
-        "Held-out cards score far above the cards that the discriminator was taught to call real.",
-        f"r_v {mean(looks):.2f} over the last {LOOKS} looks, where cards of one kind have 0 or more",
-        "They are no sample of the same cards, and nothing can be told of overfitting by them.",
-        "Look at the prepared cards: the hold-out is to be drawn from all of them by chance.",
+        "Held-out cards score far above the training cards, which the discriminator was taught to call real.",
+        f"r_v {mean(looks):.2f}, mean of the last {LOOKS} measurements; cards alike have 0 or more",
+        "They are no random sample of the same cards, so they tell nothing about overfitting.",
+        "Look at the prepared cards: the hold-out must be a random sample of all of them.",
         heard.where,
     )
 
@@ -70,10 +71,11 @@ def pinned(heard: History) -> Finding | None:
         "D5",
         "augmentation at its limit",
         Severity.WARNING,
-        "Augmentation is at its upper end and the discriminator overfits all the same.",
-        f"probability {looks[-1]:.2f} for {PINNED_LOOKS} looks, r_v {heard.last('r_v'):.2f}",
-        "There are too few cards for this model and so many steps.",
-        "Take fewer steps, a smaller preset, more cards, or trained weights to start from (--from).",
+        "Augmentation is at its maximum, and the discriminator still overfits.",
+        f"probability {looks[-1]:.2f} for {PINNED_LOOKS} measurements, r_v {heard.last('r_v'):.2f}",
+        "There are too few cards for a model of this size and this many steps.",
+        "Start a new run, since a resumed one keeps its settings: with fewer images, a smaller preset, more "
+        "cards, or from trained weights (--from).",
         heard.where,
     )
 
@@ -95,8 +97,8 @@ def too_sure(heard: History) -> Finding | None:
         Severity.WARNING,
         "The discriminator calls practically every training card real.",
         f"right on {mean(real):.1%} of them over the last {SURE_STEPS} steps; 80 % is healthy (r_t 0.6)",
-        "It has learnt them by heart, or nothing bounds it.",
-        "Hold cards out to tell which; augment what it sees and raise gamma.",
+        "It has memorised them, or nothing limits how steep it may become.",
+        "Hold some cards out to find out which; augment what it sees, and raise gamma.",
         heard.where,
     )
 
@@ -110,11 +112,11 @@ def copies(heard: History) -> Finding | None:
         "D9",
         "memorisation",
         Severity.CRITICAL if min(rates) > MANY_COPIES else Severity.WARNING,
-        "The generator draws training cards.",
+        "The generator reproduces training cards.",
         f"{rates[-1]:.0%} of its cards lie nearer to a training card than 99 % of held-out ones do",
-        "With few cards, copying them is what wins the game; it fades as their number grows "
+        "With few cards, copying them fools the discriminator best; it fades as their number grows "
         "(Feng 2021, arXiv 2202.11765).",
-        "Stop earlier (the best checkpoint is kept), augment more, collect more cards.",
+        "Stop earlier (the best checkpoint is kept), augment more, or collect more cards.",
         heard.where,
     )
 
@@ -129,9 +131,9 @@ def few_cards(heard: History) -> Finding | None:
         "few cards",
         Severity.WARNING,
         f"{count} cards are few to learn from.",
-        f"{count} training cards; below {FEW} they are usually learnt by heart",
+        f"{count} training cards; below {FEW} they are usually memorised",
         "Both networks have thousands of times more weights than there are cards.",
-        "Collect more, keep augmentation on from the start (--augment adaptive), or start from trained "
-        "weights (--from).",
+        "Start a new run, since a resumed one keeps its settings: with more cards, with augmentation on "
+        "(--augment adaptive), or from trained weights (--from).",
         heard.where,
     )

@@ -5,33 +5,34 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.history import History
 
 EDGE = 1.05
-"""Real pixels beyond this are not in [-1, 1], the range of tanh."""
+"""Real pixels beyond ±1.05 are not in [-1, 1], the range of tanh."""
 DARK, LIGHT = -0.1, 0.5
 """No real pixel below the one, but some above the other: the pictures are in [0, 1]."""
 FLAT = 0.02
 """Spread of the real pixels below which the pictures are blank."""
 FAINT, FAINT_STEPS = 0.1, 300
-"""Contrast of the fakes in terms of the real cards', after so many steps."""
+"""Contrast of the fakes as a share of the real cards', after that many steps."""
 
 YOUNG_STEPS, GROWN_STEPS = 500, 1_500
-"""Variety grows from none: small networks had 0.2 after 400 steps where wide ones had 0.85. Between the two
-only what shows no sign of it is called collapsed, or what has lost it again."""
+"""Variety starts at nothing: after 400 steps small networks had 0.2 and wide ones 0.85. Between these two
+steps only a run with hardly any variety, or one that has lost it again, is called collapsed."""
 NO_VARIETY = 0.15
 """The posted recipe had 0.07 after 300 steps, and kept it."""
 LOST = 0.5
-"""Of the most variety there was."""
+"""Variety as a share of the most that there was."""
 SAME, ALL_SAME = 0.5, 0.25
-"""How much fakes differ from each other at each pixel, in terms of how much real cards do."""
+"""How much fakes differ from each other at each pixel, as a share of how much real cards do."""
 ALIKE, ALL_ALIKE = 0.1, 0.2
-"""MS-SSIM between fakes above that between real cards; a template makes both high, so the rest counts."""
+"""MS-SSIM between fakes minus that between real cards; a shared template makes both high."""
 FIXED, REST = 0.1, 4.0
-"""The same as SAME for the place where it is least, and how many times as much the whole card varies. Healthy
-runs have 0.2 and more, and 2.5 and less; in their first looks the whole card is as stiff."""
+"""As SAME, for the part of the card that varies least, and how many times as much the whole card varies.
+Healthy runs have 0.2 or more, and 2.5 or less; when they begin, the whole card varies as little."""
 
 LEAKED, LEAK_PROBABILITY = 2.0, 0.6
-"""What is this many times as frequent in fakes as in real cards has leaked, with augmentation that likely."""
+"""A trace this many times as frequent in fakes as in real cards has leaked, if augmentation is that
+likely."""
 GRID = 3.0
-"""Power of the finest wave in fakes in terms of the real cards'; up to 1.5 is usual (Odena 2016)."""
+"""Power of the finest wave in fakes, in multiples of the real cards'; up to 1.5 is usual (Odena 2016)."""
 
 
 def wrong_range(heard: History) -> Finding | None:
@@ -48,7 +49,7 @@ def wrong_range(heard: History) -> Finding | None:
         Severity.CRITICAL,
         f"Real cards lie in [{low:.3g}, {high:.3g}]; the generator draws in [-1, 1].",
         f"lowest and highest real pixel: {low:.3g}, {high:.3g}",
-        "A single mean tells them from fakes: the discriminator is right from the first step.",
+        "Their mean brightness alone tells them from fakes: the discriminator is right from the first step.",
         "cards = cards.astype('float32') / 127.5 - 1  # of 0 to 255",
         heard.where,
     )
@@ -68,8 +69,12 @@ def flat(heard: History) -> Finding | None:
         Severity.CRITICAL,
         f"{'Real' if blank else 'Generated'} cards are blank.",
         f"spread of the pixels of real cards {real:.3g}, of fakes {fake:.3g}",
-        "There is nothing to learn from them." if blank else "The generator's signal dies on its way.",
-        "Look at the prepared cards." if blank else "Normalise after every layer but the last, or none.",
+        "There is nothing to learn from them."
+        if blank
+        else "The generator's signal dies out between its layers.",
+        "Look at the prepared cards."
+        if blank
+        else "Normalise after every layer but the last, or after none.",
         heard.where,
     )
 
@@ -92,9 +97,9 @@ def collapse(heard: History) -> Finding | None:
         "D7",
         "mode collapse",
         Severity.CRITICAL if widest < ALL_SAME or least_alike > ALL_ALIKE else Severity.WARNING,
-        "The generator draws few different cards.",
-        f"{numbers(shown)}; a variety of 1 is that of real cards",
-        "A few cards that fool the discriminator are enough for it.",
+        "The generator draws only a few different cards.",
+        f"{numbers(shown)}; real cards have a variety of 1",
+        "A few cards that fool the discriminator are all that it needs.",
         "Go back to the best checkpoint and raise gamma; take a larger batch; look for copies in the folder.",
         heard.where,
     )
@@ -138,8 +143,8 @@ def leak(heard: History) -> Finding | None:
         "The generated cards show the augmentations.",
         f"times as frequent or varied as in real cards: {numbers({**leaked})}; "
         f"probability {heard.last('augment'):.2f}",
-        "Where most of what the discriminator sees is augmented, what is not looks odd to it.",
-        "Fix a lower probability: --augment 0.4",
+        "When most of what the discriminator sees is augmented, a card that is not looks wrong to it.",
+        "Start a new run with a lower, fixed probability: --augment 0.4",
         heard.where,
     )
 
@@ -155,7 +160,7 @@ def checkerboard(heard: History) -> Finding | None:
         Severity.WARNING,
         "The fakes carry a grid of single pixels.",
         f"{powers[-1]:.1f} times the real cards' power in the finest wave",
-        "Transposed convolutions whose kernel is no multiple of the stride cover pixels unevenly.",
-        "Upsample by nearest neighbours before a 3x3 convolution, or take 4x4 kernels at stride 2.",
+        "Transposed convolutions whose kernel size is not a multiple of the stride cover pixels unevenly.",
+        "Upsample by nearest neighbours before a 3x3 convolution, or use 4x4 kernels at stride 2.",
         heard.where,
     )

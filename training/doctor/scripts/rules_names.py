@@ -78,9 +78,9 @@ def excerpt(script: Script) -> Iterator[Finding]:
         "excerpt",
         Severity.NOTE,
         "This is part of a script: it imports nothing"
-        + (f", and {listed(helpers)} stand elsewhere." if helpers else "."),
+        + (f", and {listed(helpers)} are defined elsewhere." if helpers else "."),
         ", ".join(missing),
-        "What stands elsewhere could not be looked at.",
+        "What is not in this file could not be examined.",
         "\n".join(lines) or "Show the whole script.",
         script.source.places([lines[0] for lines in names.values()][:1]),
     )

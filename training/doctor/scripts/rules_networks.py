@@ -22,11 +22,11 @@ def uneven_kernels(script: Script) -> Iterator[Finding]:
             "C11",
             "kernels that overlap unevenly",
             Severity.WARNING,
-            "Transposed convolutions have kernels that are no multiple of their stride.",
+            "Transposed convolutions have kernels whose size is not a multiple of their stride.",
             script.source.line(layers[0].node),
             "Some pixels get more contributions than their neighbours, which shows as a checkerboard.",
             "Conv2DTranspose(filters, (4, 4), strides=(2, 2), padding='same', ...)\n"
-            "or UpSampling2D() and a Conv2D(filters, (3, 3), padding='same', ...) behind it",
+            "or UpSampling2D() followed by Conv2D(filters, (3, 3), padding='same', ...)",
             script.source.places(layer.node for layer in layers),
         )
 
@@ -50,11 +50,10 @@ def missing_bias(script: Script) -> Iterator[Finding]:
             "C13",
             "bias left out without a norm",
             Severity.NOTE if only_output else Severity.WARNING,
-            "`use_bias=False` stands where no normalisation follows.",
+            "A layer has `use_bias=False`, and no normalisation follows it.",
             script.source.line(bare[0].node),
-            "It belongs in front of BatchNormalization, which subtracts the mean and so any bias, and adds "
-            "its own "
-            "(beta); without one the layer can no longer shift its output.",
+            "It belongs before BatchNormalization, which subtracts the mean, and any bias with it, and adds "
+            "its own (beta); with neither the layer can no longer shift its output.",
             "Put BatchNormalization() between the layer and its activation,\n"
             "or leave `use_bias=False` out; the output layer takes no norm, so it keeps its bias.",
             script.source.places(layer.node for layer in bare),
@@ -85,9 +84,8 @@ def weaker_by_count(script: Script) -> Iterator[Finding]:
             "C17",
             "weaker by parameters only",
             Severity.NOTE,
-            f"The discriminator has {made[0] / judged[0]:.1f} times fewer parameters than the generator, "
-            "but does "
-            f"{judged[1] / made[1]:.1f} times the arithmetic.",
+            f"The discriminator has {made[0] / judged[0]:.1f} times fewer parameters than the generator, but "
+            f"does {judged[1] / made[1]:.1f} times the arithmetic.",
             f"generator {made[0]:,} parameters, {made[1]:,} multiplications a picture; "
             f"discriminator {judged[0]:,} and {judged[1]:,}",
             "Its task, to find any difference at all, is also the easier one: it wins by default.",
@@ -105,11 +103,10 @@ def norm_under_penalty(script: Script) -> Iterator[Finding]:
             "batch normalisation under a gradient penalty",
             Severity.WARNING,
             "The discriminator is penalised for each picture's gradient, but its BatchNormalization mixes "
-            "pictures.",
+            "the pictures of a batch.",
             script.source.line(norms[0].node),
-            "With it one picture's answer depends on all others of the batch, and the penalty's gradient "
-            "is no "
-            "longer that of one picture.",
+            "With it one picture's answer depends on all others of the batch, and the penalty's gradient is "
+            "no longer that of one picture.",
             "Leave BatchNormalization out of the discriminator, or use LayerNormalization().",
             script.source.places(layer.node for layer in norms),
         )
@@ -125,11 +122,10 @@ def resize_under_penalty(script: Script) -> Iterator[Finding]:
             "C20",
             "resize under a gradient penalty",
             Severity.CRITICAL,
-            "The discriminator resizes its pictures, and a gradient penalty lies on it.",
+            "The discriminator resizes its pictures and is held by a gradient penalty.",
             script.source.line(layers[0].node),
-            "TensorFlow has no second derivative of a bilinear or bicubic resize and puts zero in its "
-            "place: the "
-            "penalty is counted in the loss but teaches nothing.",
+            "TensorFlow has no second derivative of a bilinear or bicubic resize and puts zero in its place: "
+            "the penalty is counted in the loss but teaches nothing.",
             "Resize the pictures before the tape watches them, or use AveragePooling2D inside.",
             script.source.places(layer.node for layer in layers),
         )

@@ -42,9 +42,9 @@ def unscaled_images(script: Script) -> Iterator[Finding]:
             "C9",
             "scaling out of sight",
             Severity.NOTE,
-            f"How real pictures are scaled does not stand in this file; the generator draws in {made}.",
+            f"This file does not show how real pictures are scaled; the generator draws in {made}.",
             script.source.line(drawn),
-            "In any other range the discriminator tells reals by their mean alone, from the first step on.",
+            "In any other range the discriminator knows reals by their mean alone, from the first step on.",
             REMEDIES[output],
             script.source.place(drawn),
         )
@@ -55,7 +55,7 @@ def unscaled_images(script: Script) -> Iterator[Finding]:
             Severity.CRITICAL,
             f"Real pictures are in {real}, but the generator draws in {made}.",
             f"{script.source.line(shown)} beside {script.source.line(drawn)} ({script.source.place(drawn)})",
-            "The discriminator tells reals by their mean alone, from the first step on; the generator "
+            "The discriminator knows reals by their mean alone, from the first step on, and the generator "
             "learns nothing.",
             REMEDIES[output],
             script.source.place(shown),

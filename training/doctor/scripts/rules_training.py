@@ -44,11 +44,9 @@ def frozen_in_keras_3(script: Script, freeze: ast.Assign, compiled: Call) -> Fin
         "In Keras 3 (TensorFlow 2.16 and later) this discriminator never learns.",
         f"{script.source.line(freeze)} behind {script.source.line(compiled.node)} "
         f"({script.source.place(compiled.node)})",
-        "Keras 2 kept what was trainable when `compile` was called, so that the discriminator learnt in "
-        "its own "
-        "train_on_batch and stood still in the stacked model's. Keras 3 looks when train_on_batch first "
-        "runs, and "
-        "by then it is frozen; its one sign is a warning that there are no trainable weights.",
+        "Keras 2 kept what was trainable when `compile` was called, so that the discriminator learnt in its "
+        "own train_on_batch and was frozen in the stacked model's alone. Keras 3 looks when train_on_batch "
+        "first runs, and by then it is frozen; the only sign is a warning of no trainable weights.",
         TAPE_REMEDY,
         script.source.place(freeze),
     )
@@ -63,8 +61,7 @@ def frozen_in_both(script: Script, freeze: ast.Assign, compiled: Call) -> Findin
         "The discriminator is frozen before it is compiled: it never learns, in Keras 2 nor in Keras 3.",
         f"{script.source.line(freeze)}, then {script.source.line(compiled.node)} "
         f"({script.source.place(compiled.node)})",
-        "Keras 2 keeps what is trainable at `compile`, Keras 3 what is trainable when train_on_batch first "
-        "runs.",
+        "Keras 2 keeps what is trainable at `compile`, Keras 3 what is when train_on_batch first runs.",
         TAPE_REMEDY,
         script.source.place(freeze),
     )
@@ -79,10 +76,8 @@ def toggled(script: Script, nodes: list[ast.Assign]) -> Finding:
         "The discriminator is switched between trainable and frozen inside the training loop.",
         script.source.line(nodes[0]),
         "Keras 2 ignores the switch, since `compile` has decided. Keras 3 reads it only while it traces a "
-        "step: a "
-        "new batch size traces again, and in the wrong state the discriminator stops learning without an "
-        "error, "
-        "or the step fails with `Unknown variable`.",
+        "step: a new batch size traces again, and in the wrong state the discriminator stops learning "
+        "without an error, or the step fails with `Unknown variable`.",
         TAPE_REMEDY,
         script.source.places(nodes),
     )
@@ -145,8 +140,7 @@ def squashed_before_loss(script: Script) -> Iterator[Finding]:
             "The discriminator ends in a sigmoid, and the cross-entropy is taken of probabilities.",
             f"{script.source.line(squashed[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
             f"({script.source.place(losses[0][0])})",
-            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; from the logit it "
-            "never is.",
+            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; a logit's never is.",
             "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
             script.source.places(network.layers[-1].node for network in squashed),
         )
@@ -209,12 +203,10 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
             "C6",
             "fakes made by predict",
             Severity.WARNING,
-            "The discriminator learns from fakes made by `predict`, and the generator has "
-            "BatchNormalization.",
+            "The discriminator learns from `predict`'s fakes, and the generator has BatchNormalization.",
             script.source.line(predicted[0]),
             "`predict` normalises by moving averages, the generator's own training by the batch: the "
-            "discriminator "
-            "learns to know a generator that is not the one being trained.",
+            "discriminator learns to know a generator that is not the one being trained.",
             "fakes = generator(noise, training=True)",
             script.source.places(predicted),
         )
@@ -223,11 +215,10 @@ def predicted_fakes(script: Script) -> Iterator[Finding]:
             "C6",
             "fakes made out of sight",
             Severity.NOTE,
-            "How the fakes are made does not stand in this file, and the generator has BatchNormalization.",
+            "This file does not show how the fakes are made, and the generator has BatchNormalization.",
             script.source.line(hidden[0]),
-            "If it is by `generator.predict`, the discriminator meets a generator that normalises "
-            "otherwise than "
-            "the one being trained.",
+            "If it is by `generator.predict`, the discriminator meets a generator that normalises otherwise "
+            "than the one being trained.",
             "fakes = generator(noise, training=True)",
             script.source.places(hidden),
         )
@@ -269,10 +260,8 @@ def untrained_pass(script: Script) -> Iterator[Finding]:
             Severity.WARNING,
             "A network with BatchNormalization is called as at inference inside the training step.",
             script.source.line(passes[0].node),
-            "Without `training=True` Keras normalises by moving averages instead of the batch: the two "
-            "networks "
-            "learn from other pictures than each other, and averages that no call updates stay as they "
-            "began.",
+            "Without `training=True` Keras normalises by moving averages, not by the batch: the two networks "
+            "learn from different pictures, and averages that no call updates keep their first values.",
             "generator(noise, training=True), discriminator(images, training=True)",
             script.source.places(call.node for call in passes),
         )
@@ -345,8 +334,7 @@ def unregularised(script: Script) -> Iterator[Finding]:
         "There is no gradient penalty, no spectral normalisation and no augmentation.",
         "none of them in this file",
         "On few or similar pictures the discriminator can always tell reals from fakes, and what the "
-        "generator "
-        "then learns from it is noise.",
+        "generator then learns from it is noise.",
         "R1, on the reals, in the discriminator's step:\n"
         "with tf.GradientTape() as inner:\n"
         "    inner.watch(real_images)\n"
@@ -399,9 +387,8 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
             "Labels are smoothed and the discriminator is measured by 'accuracy'.",
             f"{script.source.line(smooth[0])} and {script.source.line(measured[0].node)} "
             f"({script.source.place(measured[0].node)})",
-            "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy "
-            "near 50 % "
-            "hides a discriminator that is always right.",
+            "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near "
+            "50 % hides a discriminator that is always right.",
             "Measure by hard labels: (logits > 0) on reals, (logits < 0) on fakes.",
             script.source.places(smooth),
         )
@@ -470,8 +457,7 @@ def normal_interpolation(script: Script) -> Iterator[Finding]:
             "The gradient penalty mixes reals and fakes by a normally distributed factor.",
             script.source.line(wrong[0]),
             "The penalty belongs between reals and fakes; a third of such factors lies outside [-1, 1] and "
-            "half "
-            "are negative, so that most pictures lie beyond both.",
+            "half are negative, so that most pictures lie beyond both.",
             "alpha = tf.random.uniform([batch_size, 1, 1, 1], 0.0, 1.0)",
             script.source.places(wrong),
         )
@@ -515,8 +501,7 @@ def shared_optimizer(script: Script) -> Iterator[Finding]:
                 f"One optimizer, `{names[made]}`, serves generator and discriminator.",
                 script.source.line(next(iter(calls.values()))),
                 "In Keras 3 an optimizer belongs to the variables it first met, and the second network's "
-                "step fails "
-                "with `Unknown variable`; in Keras 2 both count one step number.",
+                "step fails with `Unknown variable`; in Keras 2 both count one step number.",
                 "d_optimizer = tf.keras.optimizers.Adam(2e-4, beta_1=0.5)\n"
                 "g_optimizer = tf.keras.optimizers.Adam(2e-4, beta_1=0.5)",
                 script.source.places(calls.values()),
