@@ -65,7 +65,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 @pytest.fixture(scope="session")
 def many_cards(shared: Shared) -> Path:
     """A folder of 200 sample cards."""
-    from training.sample_cards import sample_cards
+    from training.sample_cards.cards import sample_cards
 
     return shared("cards", lambda folder: sample_cards(folder, count=200, seed=5))
 

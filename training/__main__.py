@@ -30,7 +30,7 @@ def sample_cards(out: Out, count: int = 1000, seed: int = 0) -> None:
         count: How many.
         seed: The same seed draws the same cards.
     """
-    from training.sample_cards import sample_cards
+    from training.sample_cards.cards import sample_cards
 
     sample_cards(out, count, seed)
 
@@ -272,7 +272,7 @@ def report(run: Run) -> None:
         run: Folder of the run, finished or still being written.
     """
     import_tensorflow()
-    from training.report import write
+    from training.report.report import write
 
     print(f"Open it in a browser: {write(run)}")
 

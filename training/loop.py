@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training import devices, report
+from training import devices
 from training.board import Board
 from training.checkpoints import Progress
 from training.checkup import LOOKED_AT, Checkup
@@ -24,6 +24,7 @@ from training.dataset import Dataset
 from training.doctor.bedside import Bedside
 from training.feed import Feed
 from training.models import Networks, draw
+from training.report import report
 from training.run import GoBack, Run, Setback
 from training.schedule import due, next_due, slowed, steps_of
 from training.steering import Steering

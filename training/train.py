@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from training import dataset, devices, report
+from training import dataset, devices
 from training.config import BadConfig, Config
 from training.cost import announce, calibrate, pace
 from training.dataset import Dataset
@@ -16,6 +16,7 @@ from training.feed import Feed
 from training.loop import Judge, Loop
 from training.models import Networks
 from training.presets import AUTO, configure, suiting
+from training.report import report
 from training.run import SETBACKS, GoBack, Run, Source, refuse_taken
 from training.step import Step
 from training.transfer import Weights, weights_of

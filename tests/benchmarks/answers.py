@@ -20,7 +20,7 @@ from training.cost import cost
 from training.losses import LOSSES
 from training.models import Networks, discriminator, generator, to_unit
 from training.presets import configure
-from training.sample_cards import draw_card
+from training.sample_cards.cards import draw_card
 from training.step import Step
 
 CARDS = 200

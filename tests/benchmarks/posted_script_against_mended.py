@@ -54,7 +54,7 @@ def sample_cards(folder: Path, side: int) -> np.ndarray:
     """Draw cards, squashed to a square: uint8 (n, side, side, 3)."""
     from PIL import Image
 
-    from training.sample_cards import sample_cards
+    from training.sample_cards.cards import sample_cards
 
     with contextlib.redirect_stdout(io.StringIO()):
         sample_cards(folder, CARDS, 0)

@@ -13,7 +13,7 @@ from serving import noise
 from serving.embedded import EmbeddedBackend
 from serving.settings import STARTER_MODELS
 from training.run import grid
-from training.sample_cards import draw_card
+from training.sample_cards.cards import draw_card
 
 PICTURES = Path(__file__).parents[2] / "training" / "log"
 SEED = 1

@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from training import report
+from training.report import report
 from training.run import Run
 
 pytestmark = pytest.mark.browser

@@ -16,7 +16,7 @@ from training.models import Networks
 from training.presets import configure
 from training.projected import USUAL, Projected, window, zoom
 from training.run import Run, Source
-from training.sample_cards import draw_card
+from training.sample_cards.cards import draw_card
 from training.step import Step
 from training.transfer import weights_of
 

@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from training import report
 from training.evaluate import Evaluation, Measure, Section
 from training.metrics import Spread
-from training.report_findings import episodes
-from training.report_pictures import GROUND, MOST_SAMPLES, mounted, samples, small
+from training.report import report
+from training.report.findings import episodes
+from training.report.pictures import GROUND, MOST_SAMPLES, mounted, samples, small
 from training.run import BadRun, Run, grid
 
 HOSTILE = '</script><script>alert(1)</script><img src="x" onerror="alert(1)">&amp;'

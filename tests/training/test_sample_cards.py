@@ -9,10 +9,10 @@ from PIL import Image
 
 from serving.cards import FOLDER_FORMATS
 from tests.fakes.pictures import decode
-from training.sample_art import ART, load, pictures
-from training.sample_cards import SUBJECTS, BadSample, draw_card, sample_cards
-from training.sample_frames import ELEMENTS, LAYOUTS, RARITIES
-from training.sample_grounds import FEATURES, GROUNDS, VISIONS
+from training.sample_cards.cards import SUBJECTS, BadSample, draw_card, sample_cards
+from training.sample_cards.frames import ELEMENTS, LAYOUTS, RARITIES
+from training.sample_cards.grounds import FEATURES, GROUNDS, VISIONS
+from training.sample_cards.scenes import ART, load, pictures
 
 KINDS = ("creatures", "plants", "relics", "places", "forces")
 COUNT = 200

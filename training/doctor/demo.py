@@ -10,7 +10,7 @@ from training.doctor.repairs import BATCH, SIDE, Recipe, recipes
 from training.doctor.trial import Trial, trial
 from training.judge import Judge
 from training.prepare import prepare
-from training.sample_cards import sample_cards
+from training.sample_cards.cards import sample_cards
 from training.trouble import Trouble
 
 CARDS = 1000  # drawn to train on

@@ -1,4 +1,4 @@
-"""Scenes for the sample cards: pictures of training/art set into painted grounds."""
+"""Scenes for the sample cards: cut-out pictures set into painted grounds."""
 
 import csv
 import math
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageChops, ImageFilter
 
-from training.sample_grounds import GROUNDS, VISIONS, Colour, Ground, colour, grid, paint_ground
+from training.sample_cards.grounds import GROUNDS, VISIONS, Colour, Ground, colour, grid, paint_ground
 
 ART = Path(__file__).parent / "art"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One cut-out of training/art and what it may stand for."""
+    """One cut-out of art/ and what it may stand for."""
 
     kind: str  # creatures, plants, relics, places, forces
     name: str

@@ -23,14 +23,14 @@ from training.dataset import BadDataset
 from training.doctor.runs import lines
 from training.evaluate import TITLES, as_text
 from training.metrics import Spread
-from training.report_curves import Log, charts, drawn
-from training.report_findings import episodes, heard, written
-from training.report_pictures import NEIGHBOURS_BYTES, samples, sheet, small
+from training.report.curves import Log, charts, drawn
+from training.report.findings import episodes, heard, written
+from training.report.pictures import NEIGHBOURS_BYTES, samples, sheet, small
 from training.run import Run, Source, replace_text
 from training.trouble import Trouble
 
 NAME = "report.html"
-PAGE = Path(__file__).with_name("report_page")
+PAGE = Path(__file__).parent
 REAL_CARDS = 14  # on the page
 CARD_BYTES = 12_000  # of one of them
 

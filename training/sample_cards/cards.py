@@ -15,8 +15,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from training.sample_art import Picture, Window, choose_picture, paint_scene
-from training.sample_frames import (
+from training.sample_cards.frames import (
     ELEMENTS,
     HEIGHT,
     LAYOUTS,
@@ -34,7 +33,8 @@ from training.sample_frames import (
     orb_of,
     trim,
 )
-from training.sample_words import Words, write_words
+from training.sample_cards.scenes import Picture, Window, choose_picture, paint_scene
+from training.sample_cards.words import Words, write_words
 from training.trouble import Trouble
 
 JPEG_QUALITY = 92

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from training.sample_grounds import Colour, smooth_noise
+from training.sample_cards.grounds import Colour, smooth_noise
 
 WIDTH, HEIGHT = 320, 448
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
