@@ -257,7 +257,7 @@ def doctor(
     if target is None:
         raise consult.BadTarget("Name a script or notebook, a log or the folder of a run, or say --demo.")
     findings = consult.consult(target, columns, plot)
-    print(consult.as_json(findings) if json else consult.told(findings))
+    print(consult.as_json(findings) if json else consult.as_text(findings))
     if fix is not None:
         print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)
     return consult.exit_code(findings)

@@ -9,7 +9,7 @@ from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event, SessionLog
 
 from training.doctor.runs import lines
-from training.refusals import told
+from training.refusals import refusal_of
 from training.run import BadRun, Run
 
 
@@ -49,7 +49,7 @@ class Board:
             self.file.flush()
         except tf.errors.OpError as error:
             raise BadRun(
-                f"{told(error, f'{self.folder} could not be written')} Then go on with --resume."
+                f"{refusal_of(error, f'{self.folder} could not be written')} Then go on with --resume."
             ) from None
 
 

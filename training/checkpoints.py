@@ -16,7 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from training.config import Config, from_json
-from training.refusals import first_line, told
+from training.refusals import first_line, refusal_of
 from training.staging import staged
 from training.trouble import Trouble
 
@@ -155,7 +155,7 @@ class Checkpoints:
         except (tf.errors.OpError, OSError) as error:
             what = f"The checkpoint after step {progress.step} could not be written to {self.folder}"
             raise BadCheckpoint(
-                f"{told(error, what)} What was written before is whole: go on with --resume."
+                f"{refusal_of(error, what)} What was written before is whole: go on with --resume."
             ) from error
         passed_over = [step for step in self.steps() if step > progress.step]  # damaged: this run is behind
         old = self.steps()[len(passed_over) + KEPT :]

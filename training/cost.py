@@ -31,7 +31,7 @@ PRODUCTS = {"Matmul", "Einsum", "Dot", "Tensordot", "Conv", "ConvTranspose", "De
 
 
 class UnknownLayer(TypeError):
-    """A layer multiplies by weights in a way that nobody has told this file to count."""
+    """A layer whose multiplications this file does not know how to count."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def calibrate(
 
 
 def wait_for(results: object) -> None:
-    """Wait until a device has computed what it was only told to."""
+    """Wait until the device has computed these results."""
     tf.nest.map_structure(np.asarray, results)
 
 

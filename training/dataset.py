@@ -49,7 +49,7 @@ class Dataset:
 
     @property
     def kinds(self) -> str:
-        """Changes when any card becomes one of another kind, or a kind has another name; empty without."""
+        """A hash of the classes and of every card's label; empty without classes."""
         told = json.dumps([self.classes, self.labels.tolist()])
         return hashlib.sha256(told.encode()).hexdigest()[:16] if self.classes else ""
 

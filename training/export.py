@@ -21,7 +21,7 @@ from training.calibration import Calibration, calibrate
 from training.config import Config
 from training.dataset import BadDataset, Dataset
 from training.models import Networks
-from training.refusals import told
+from training.refusals import refusal_of
 from training.run import BadRun, Run
 from training.served import Served
 from training.staging import sync
@@ -80,7 +80,7 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
     except (tf.errors.OpError, OSError) as error:
         place = getattr(error, "filename", None) or store
         raise BadStore(
-            f"{told(error, f'The models could not be written to {place}')} Nothing was published."
+            f"{refusal_of(error, f'The models could not be written to {place}')} Nothing was published."
         ) from error
     finally:
         for folder in folders:

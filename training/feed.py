@@ -66,7 +66,7 @@ class CardFile:
         return cards
 
     def gone(self, reason: str | None) -> BadDataset:
-        """Say that the run cannot go on, and how it can."""
+        """Return the error that says what is wrong with the file, and how to go on."""
         return BadDataset(
             f"{self.place} can no longer be read: {reason}. Bring the dataset back, then go on: --resume"
         )

@@ -72,9 +72,10 @@ class Loop:
         self.state = self.networks.parts() | self.step.parts()
         self.last = steps_of(config)
         self.steps_per_call = config.steps_per_call or 1
+        log_every = max(LOG_EVERY, self.steps_per_call)  # steps
         examined = config.examine_every if config.doctor != "off" else 0
         self.calendar = {
-            "log": max(LOG_EVERY, self.steps_per_call) * config.batch,
+            "log": log_every * config.batch,
             "steer": config.steer_every if config.augment == "adaptive" else examined,
             "examine": examined,
             "evaluate": config.evaluate_every,  # on every host, so that all take blocks of one length
@@ -90,9 +91,8 @@ class Loop:
         self.bedside = Bedside(tended, run, len(cards.train), len(cards.holdout))
         self.stopped = False
         self.saved = time.monotonic()
-        logged = max(LOG_EVERY, self.steps_per_call)
-        self.told = (self.progress.step // logged + 2) * logged
-        """The step after which the pace is told, one that is logged: the first ones compile."""
+        self.pace_step = (self.progress.step // log_every + 2) * log_every
+        """The logged step after which the pace is told: the first steps compile."""
 
     def begin(self, weights: Weights | None) -> Progress:
         """Load the newest checkpoint, or make the first one of the weights that were given.
@@ -154,7 +154,7 @@ class Loop:
 
     def tell_pace(self, before: int, line: dict[str, float]) -> None:
         """Say once how long the rest will take, and what to do if that is too long."""
-        if self.run.writes and before < self.told <= self.progress.step:
+        if self.run.writes and before < self.pace_step <= self.progress.step:
             tqdm.write(pace(self.config, self.images, line["images_per_second"]))
 
     @property

@@ -18,7 +18,7 @@ LABEL_SIZE = 32
 """Numbers that tell the generator which kind of card to draw, beside the noise."""
 
 FEATURES = "features"
-"""The layer up to which a discriminator sees the card alone; the label only meets what it gives."""
+"""Name of the last layer whose output depends on the card alone; the label comes in after it."""
 
 
 def generator(config: Config) -> keras.Model:
@@ -52,7 +52,7 @@ def he_inits(seeds: Seeds) -> Iterator[Init]:
 
 
 def generator_inputs(config: Config, init: Init) -> tuple[Tensor, Tensor]:
-    """Return the generator's inputs, and the rows (n, noise or more) that they become."""
+    """Return the generator's inputs, and the rows (n, noise or more) that its first layer is given."""
     noise = keras.Input((config.noise_size,), name="noise")
     if not config.classes:
         return noise, noise
@@ -141,7 +141,7 @@ def folded(kernel: Tensor) -> Tensor:
 
 
 def normalised_relu(x: Tensor) -> Tensor:
-    """Batch normalisation that follows within a few hundred steps, then ReLU."""
+    """Batch normalisation whose averages follow quickly, then ReLU."""
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
 
 
@@ -189,7 +189,7 @@ def residual_discriminator(config: Config, seeds: Seeds) -> keras.Model:
 
 
 def residual_block(x: Tensor, inits: Iterator[Init]) -> Tensor:
-    """Add to x what two convolutions make of it; the last starts at zero: a block starts as nothing."""
+    """Add to x what two convolutions make of it; the last starts at zero, so a block starts as identity."""
     channels = x.shape[-1]
     y = layers.Conv2D(channels, 3, padding="same", kernel_initializer=next(inits))(layers.LeakyReLU(0.2)(x))
     y = layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros")(layers.LeakyReLU(0.2)(y))

@@ -1,4 +1,4 @@
-"""A folder of pictures becomes a dataset; what is no card, or no other card, is left out with words."""
+"""A folder of pictures becomes a dataset; what is no card, or a copy of one, is left out and named."""
 
 import hashlib
 import json

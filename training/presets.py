@@ -70,7 +70,7 @@ def sizes_near(height: int, width: int) -> list[str]:
 
 
 def growing(height: int, width: int) -> list[str]:
-    """Name the presets whose networks for cards half as high and wide are wholly a part of these cards'."""
+    """Name the presets whose networks for cards of half the sides are a part of those for these cards."""
     found: list[str] = []
     for name, preset in PRESETS.items():
         try:

@@ -1,4 +1,4 @@
-"""What a disk refuses TensorFlow, in the words for what it refuses Python."""
+"""TensorFlow's file errors in the same words as Python's."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from training.trouble import ADVICE, refusal
 OPERATION = re.compile(r"^\{\{.*?\}\} ?")  # as TensorFlow puts it before what its kernels say
 
 
-def told(error: tf.errors.OpError | OSError, place: object) -> str:
-    """Say what was refused and what to do, whichever of the two met it."""
+def refusal_of(error: tf.errors.OpError | OSError, place: object) -> str:
+    """Say what the disk refused and what to do, whether TensorFlow or Python met it."""
     return refusal(error if isinstance(error, OSError) else as_os_error(error), place)
 
 
 def as_os_error(error: tf.errors.OpError) -> OSError:
-    """Return the system's own error; TensorFlow has its words somewhere in a text, and not its number."""
+    """Return the system's error, found by its words: TensorFlow passes those on, and not its number."""
     text = first_line(error)
     number = next((number for number in ADVICE if os.strerror(number) in text), None)
     return OSError(text) if number is None else OSError(number, os.strerror(number))

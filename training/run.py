@@ -125,9 +125,9 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the folder to oneself, to train in it. Raises BadRun where another process has it.
+        """Lock the folder while training in it. Raises BadRun where another process has it locked.
 
-        The lock ends with its process, however that ends.
+        The system frees the lock when its process ends, however it ends.
         """
         if not self.writes:
             yield
@@ -208,7 +208,7 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def begin_anew(self) -> None:
-        """Put the logs aside of a run that has no checkpoint to go on from."""
+        """Rename the logs of a run that has no checkpoint to go on from."""
         for log in (self.metrics, self.findings):
             if self.writes and log.exists():
                 aside = log.with_name(f"{log.name}.before")
@@ -275,7 +275,7 @@ class Run:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raise BadRun where a new run would overwrite one, or is to be a file."""
+    """Raise BadRun if the folder already holds a run, or is a file."""
     if folder.exists() and not folder.is_dir():
         raise BadRun(f"{folder} is a file. Name a folder for the run.")
     if (folder / "config.json").exists():

@@ -1,4 +1,4 @@
-"""The networks as the gateway meets them: uint8 pixels of the cards' own shape, and no label to a score."""
+"""The networks as the gateway calls them: uint8 pixels at the cards' own aspect, scores without labels."""
 
 import keras
 import tensorflow as tf

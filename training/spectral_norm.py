@@ -10,9 +10,9 @@ Tensor = Any  # a keras.KerasTensor; Keras' layers do not say what they return
 
 
 class SpectralNorm(layers.SpectralNormalization):
-    """Keras' own without its question, at every call, whether the kernel is all zeros.
+    """Keras' own, without its check at every call whether the kernel is all zeros.
 
-    A GPU would stop for the answer, and a graph has a branch more for each layer and call.
+    The check makes a GPU wait for its result, and adds a branch to the graph for each layer and call.
     """
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""A folder that becomes another, whole or not at all, also after a power cut."""
+"""Writing a folder whole or not at all, even if the power fails."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def staged(out: Path) -> Generator[Path]:
-    """Lend a folder that becomes `out` if all goes well, and vanishes otherwise."""
+    """Yield a new folder to fill; it is renamed to `out` if all goes well, and removed otherwise."""
     staging = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     staging.mkdir(parents=True)
     try:
@@ -24,7 +24,7 @@ def staged(out: Path) -> Generator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file, or a folder's entries, before anyone is told of it."""
+    """Wait until a file, or a folder's list of entries, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Looking at a run for the controller: what does the discriminator say of cards it knows, and of others?"""
+"""Measures for the controller what the discriminator says of training, held-out and generated cards."""
 
 import numpy as np
 import tensorflow as tf

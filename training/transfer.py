@@ -20,11 +20,9 @@ from training.step import thawed
 from training.trouble import Trouble
 
 Named = dict[str, NDArray[np.float32]]
-"""Weights by the name that place_of gives them."""
+"""Weights by the names that names_of gives them."""
 
-
-RUNNING = "vector_u"
-
+RUNNING = "vector_u"  # how the name of a spectral norm's running vector ends
 TRAINED = Path("assets.extra") / "trained_weights.npz"
 """In an exported version of a generator: the weights of the form that learns."""
 

@@ -1,4 +1,4 @@
-"""What the doctor hears of every step beside its losses: cheap numbers, computed where the step is."""
+"""Cheap numbers of every step for the doctor, beside the losses, computed on the same device."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What is learnt of one picture while it is decoded, once: for prepare at full size, for an audit reduced."""
+"""What one decoding tells of a picture: at full size for prepare, reduced for an audit."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which doctor a target is brought to, and what its findings look like on a terminal and to machines."""
+"""Choosing the doctor for a script, a run or a log, and writing what it finds for people and for programs."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def consult(target: Path, columns: str = "", plot: Path | None = None) -> list[F
 
 
 def examined(target: Path, columns: str, plot: Path | None) -> list[Finding]:
-    """Bring a target to its doctor. Raises Trouble, or OSError if it cannot be read."""
+    """Have the right doctor examine a target. Raises Trouble, or OSError if it cannot be read."""
     if not target.exists():
         raise BadTarget(f"{target} does not exist.")
     if target.is_file() and target.suffix in SCRIPTS:
@@ -66,7 +66,7 @@ def fix(target: Path, out: Path) -> str:
     return str(code.repair(target, out))
 
 
-def told(findings: Sequence[Finding]) -> str:
+def as_text(findings: Sequence[Finding]) -> str:
     """Write findings for a terminal, the worst first, with one line at the end that sums them up."""
     counts = [
         f"{sum(finding.severity == severity for finding in findings)} {severity.word}"

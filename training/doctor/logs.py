@@ -1,4 +1,4 @@
-"""The doctor of logs: what somebody's training wrote or printed, in whatever form, shows what went wrong."""
+"""The doctor for logs: whatever a training wrote or printed, what does it show to be wrong?"""
 
 import math
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Course:
     first: Moment
     last: Moment | None = None  # None while it lasts
 
-    def told(self) -> Finding:
+    def placed(self) -> Finding:
         """Return the finding with its place in the log's own count."""
         place = f"{self.first.where} to {self.last.where}" if self.last else f"from {self.first.where} on"
         return replace(self.finding, where=place)
@@ -53,7 +53,7 @@ class Examination:
     @property
     def findings(self) -> list[Finding]:
         """Return what is wrong, the worst first, and then what must be known of the log."""
-        return worst_first([*(course.told() for course in self.courses.values()), *self.caveats])
+        return worst_first([*(course.placed() for course in self.courses.values()), *self.caveats])
 
 
 def examine(path: Path, columns: str = "", plot: Path | None = None) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What the pages of training look like alike: their style and their mark."""
+"""What the pages of a run and of an audit share: their style and the project's mark."""
 
 from pathlib import Path
 

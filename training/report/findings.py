@@ -34,7 +34,7 @@ class Episode:
         if line.get("done"):
             self.done.append((images, str(line["done"])))
 
-    def told(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, Any]:
         """Return what the page shows."""
         return {**self.texts, "images": self.images, "until": self.until, "done": self.done}
 

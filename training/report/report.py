@@ -42,7 +42,7 @@ def write(folder: Path) -> Path:
     its configuration is damaged, or the disk does not take the page.
     """
     place = folder / NAME
-    replace_text(place, page(told(folder)))
+    replace_text(place, page(contents(folder)))
     return place
 
 
@@ -56,10 +56,10 @@ def refresh(run: Run) -> None:
         tqdm.write(f"The run's report was not written: {trouble}")
 
 
-def page(told: Mapping[str, object]) -> str:
-    """Return the page of what is told; no text in it is read as HTML, and no other script runs."""
+def page(contents: Mapping[str, object]) -> str:
+    """Return the page; no text in it is read as HTML, and no other script runs."""
     style, script = pages.style() + (PAGE / "page.css").read_text(), (PAGE / "page.js").read_text()
-    data = json.dumps(told, allow_nan=False).replace("<", "\\u003c")
+    data = json.dumps(contents, allow_nan=False).replace("<", "\\u003c")
     return Template((PAGE / "page.html").read_text()).substitute(
         mark=pages.mark(),
         style=style,
@@ -83,7 +83,7 @@ def digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def told(folder: Path) -> dict[str, object]:
+def contents(folder: Path) -> dict[str, object]:
     """Return everything that the page shows."""
     run = Run.open(folder)
     config, source = run.config, run.data
@@ -98,7 +98,7 @@ def told(folder: Path) -> dict[str, object]:
         "facts": facts(config, source, log),
         "samples": [sample._asdict() for sample in samples(run.samples)],
         "doctor": WORDS[config.doctor],
-        "findings": [episode.told() for episode in episodes(findings, config.batch)],
+        "findings": [episode.shown() for episode in episodes(findings, config.batch)],
         "setbacks": [asdict(setback) for setback in run.setbacks],
         "curves": {name: drawn(curve) for name, curve in log.curves.items()},
         "charts": [asdict(chart) for chart in charts(config, floors(evaluation))],

@@ -36,7 +36,7 @@ class Course:
 
 
 class NoCourse(Exception):
-    """A script trains in another way than the one that can be rebuilt; says in which."""
+    """The script does not train in the one way that can be rebuilt; the message says why not."""
 
 
 def rebuild(script: Script, text: Text) -> Iterator[Edit]:
