@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import Summary
 from tensorflow.core.util.event_pb2 import Event, SessionLog
 
-from training.doctor.runs import lines
+from training.doctor.runs import metrics_of
 from training.refusals import refusal_of
 from training.run import BadRun, Run
 
@@ -31,9 +31,8 @@ class Board:
         self.file = tf.io.TFRecordWriter(str(self.folder / f"events.out.tfevents.{time.time_ns()}.holofoil"))
         # A TensorBoard that is open drops what it has read from this step on, as at any restart.
         start = Event(step=0, session_log=SessionLog(status=SessionLog.START))
-        logged = lines(run.metrics) if run.metrics.exists() else ()
         self.write([Event(file_version="brain.Event:2"), start])
-        self.write(event(line) for line in logged)
+        self.write(event(line) for line in metrics_of(run.metrics))
 
     def add(self, line: Mapping[str, float]) -> None:
         """Append one line of the log. Raises BadRun where the disk does not take it."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from training.doctor.doctor import RELIEF, Doctor, Facts, key
 from training.doctor.finding import Severity
 from training.doctor.history import KEPT, SIGNALS
-from training.doctor.runs import BadLog, facts_of, facts_of_run, lines
+from training.doctor.runs import BadLog, facts_of, facts_of_run, metrics_of
 from training.presets import PRESETS, configure
 
 BATCH = 32
@@ -349,7 +349,7 @@ def write_run(folder: Path, log: str) -> Path:
 
 def heard(run: Path) -> list[Any]:
     doctor = Doctor(facts_of_run(run))
-    return [finding for line in lines(run / "metrics.jsonl") for finding in doctor.hear(line)]
+    return [finding for line in metrics_of(run / "metrics.jsonl") for finding in doctor.hear(line)]
 
 
 def test_a_run_that_is_still_being_written_is_examined(tmp_path):
@@ -365,7 +365,9 @@ def test_what_is_no_run_is_refused_with_words(tmp_path):
     run = write_run(tmp_path / "run", "")
     assert heard(run) == []
     (run / "metrics.jsonl").unlink()
-    with pytest.raises(BadLog, match=r"metrics\.jsonl"):
+    assert heard(run) == []
+    (run / "metrics.jsonl").mkdir()
+    with pytest.raises(BadLog, match=r"metrics\.jsonl cannot be read"):
         heard(run)
     (run / "config.json").write_text("[1, 2]")
     with pytest.raises(BadLog, match="damaged"):

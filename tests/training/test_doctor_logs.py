@@ -45,7 +45,7 @@ def test_the_collapse_of_the_posted_recipe_is_named_first_in_every_form_of_its_l
     findings = look(COLLAPSE / form)
     assert findings[0].id == "D2"
     examination = read(COLLAPSE / form)
-    (domination,) = [course for course in examination.courses.values() if course.finding.id == "D2"]
+    (domination,) = [episode for episode in examination.episodes.values() if episode.finding.id == "D2"]
     first = domination.first.step / (
         10 if form in EPOCHS else 1
     )  # an epoch, here ten steps, is taken for 100

@@ -8,7 +8,7 @@ from training.checkpoints import Progress
 from training.config import Config
 from training.doctor.doctor import Doctor
 from training.doctor.finding import Finding
-from training.doctor.runs import facts_of, lines
+from training.doctor.runs import facts_of, metrics_of
 from training.doctor.treatment import Treatment, treat
 from training.run import SETBACKS, GoBack, Run, Setback
 
@@ -25,7 +25,7 @@ class Bedside:
         self.config, self.run = config, run
         self.returns = SETBACKS - len(run.setbacks)
         self.doctor = Doctor(facts_of(config, training_cards, held_out_cards))
-        for line in lines(run.metrics) if run.metrics.exists() else ():
+        for line in metrics_of(run.metrics):
             self.doctor.hear(line)
 
     def hear(self, line: dict[str, float], progress: Progress) -> tuple[Progress, bool]:

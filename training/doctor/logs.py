@@ -26,7 +26,7 @@ CONFUSED_MEAN, CONFUSED_SUM = (0.5, 0.9), (1.1, 1.7)
 
 
 @dataclass
-class Course:
+class Episode:
     """A finding from its first line to its last; those in between may be better."""
 
     finding: Finding
@@ -46,14 +46,14 @@ class Examination:
     log: Log
     survey: Survey
     columns: Columns
-    courses: dict[str, Course] = field(default_factory=dict)
+    episodes: dict[str, Episode] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=lambda: defaultdict(Curve))
     caveats: list[Finding] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
         """Return what is wrong, the worst first, and then what must be known of the log."""
-        return worst_first([*(course.placed() for course in self.courses.values()), *self.caveats])
+        return worst_first([*(episode.placed() for episode in self.episodes.values()), *self.caveats])
 
 
 def examine(path: Path, columns: str = "", plot: Path | None = None) -> list[Finding]:
@@ -68,7 +68,7 @@ def examine(path: Path, columns: str = "", plot: Path | None = None) -> list[Fin
     findings = examination.findings
     if examination.log.is_ours and plot is None:
         return findings
-    done = draw(examination.curves, examination.courses.values(), path, plot)
+    done = draw(examination.curves, examination.episodes.values(), path, plot)
     return [replace(found, done=done) if found.id == caveats.READING else found for found in findings]
 
 
@@ -103,12 +103,12 @@ def hear(examination: Examination) -> None:
             examination.curves[name].add(moment.step, value)
         counters = {"step": moment.step} | ({"images": moment.images} if moment.images is not None else {})
         for finding in doctor.hear(line | counters):
-            course = examination.courses.setdefault(key(finding), Course(finding, moment))
-            course.last = None
-            if finding.severity > course.finding.severity:
-                course.finding = finding
+            episode = examination.episodes.setdefault(key(finding), Episode(finding, moment))
+            episode.last = None
+            if finding.severity > episode.finding.severity:
+                episode.finding = finding
         for finding in doctor.ended:
-            examination.courses[key(finding)].last = moment
+            examination.episodes[key(finding)].last = moment
 
 
 def lines(examination: Examination) -> Iterator[tuple[Moment, dict[str, float]]]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from training.curve import Curve
-from training.doctor.finding import Finding, Severity
+from training.doctor.finding import Severity
 from training.trouble import NothingToJudge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from training.doctor.clock import Moment
+    from training.doctor.logs import Episode
 
 AUTHOR = "holofoil doctor"
 """Written into each plot, by which one of ours is known again."""
@@ -36,15 +36,7 @@ class BadPlot(NothingToJudge):
     """The plot cannot be written there; the message says where it can."""
 
 
-class Span(Protocol):
-    """A finding and the stretch of the log where it holds."""
-
-    finding: Finding
-    first: "Moment"
-    last: "Moment | None"
-
-
-def draw(curves: Mapping[str, Curve], spans: Iterable[Span], log: Path, plot: Path | None) -> str:
+def draw(curves: Mapping[str, Curve], episodes: "Iterable[Episode]", log: Path, plot: Path | None) -> str:
     """Write the plot to the file that was named, or beside the log; return one sentence on it.
 
     Raises BadPlot if the named file cannot be written or is somebody else's. Beside the log that is no error.
@@ -52,7 +44,7 @@ def draw(curves: Mapping[str, Curve], spans: Iterable[Span], log: Path, plot: Pa
     path = plot or log.with_name(f"{log.resolve().name}.doctor.png")
     try:
         refuse_others(path)
-        figure_of(curves, list(spans)).savefig(
+        figure_of(curves, list(episodes)).savefig(
             path, dpi=110, metadata={FORMATS[path.suffix.lower()]: AUTHOR}, format=path.suffix[1:].lower()
         )
     except (BadPlot, OSError) as error:
@@ -77,7 +69,7 @@ def beginning(path: Path) -> bytes:
         return file.read(4096)
 
 
-def figure_of(curves: Mapping[str, Curve], spans: list[Span]):  # noqa: ANN201
+def figure_of(curves: Mapping[str, Curve], episodes: "list[Episode]"):  # noqa: ANN201
     """Draw a panel for each kind of signal that the log has."""
     from matplotlib.figure import Figure
 
@@ -100,8 +92,8 @@ def figure_of(curves: Mapping[str, Curve], spans: list[Span]):  # noqa: ANN201
         if len(names) > 1:
             axis.legend(frameon=False, fontsize=8, loc="lower right")
         style(axis)
-        mark(axis, spans, end)
-    label(axes[0], spans)
+        mark(axis, episodes, end)
+    label(axes[0], episodes)
     axes[-1].set_xlabel("step")
     return figure
 
@@ -112,24 +104,23 @@ def style(axis: "Axes") -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def mark(axis: "Axes", spans: list[Span], end: float) -> None:
+def mark(axis: "Axes", episodes: "list[Episode]", end: float) -> None:
     """Shade where each finding holds."""
-    for span in spans:
-        colour = SHADES[span.finding.severity]
-        axis.axvspan(
-            span.first.step, span.last.step if span.last else end, color=colour, alpha=0.12, linewidth=0
-        )
-        axis.axvline(span.first.step, color=colour, linewidth=1)
+    for episode in episodes:
+        colour = SHADES[episode.finding.severity]
+        first, last = episode.first.step, episode.last.step if episode.last else end
+        axis.axvspan(first, last, color=colour, alpha=0.12, linewidth=0)
+        axis.axvline(first, color=colour, linewidth=1)
 
 
-def label(axis: "Axes", spans: list[Span]) -> None:
+def label(axis: "Axes", episodes: "list[Episode]") -> None:
     """Name the findings where they begin, below each other."""
-    for row, span in enumerate(spans):
+    for row, episode in enumerate(episodes):
         axis.annotate(
-            f" {span.finding.id} {span.finding.name}",
-            (span.first.step, 0.97 - 0.11 * row),
+            f" {episode.finding.id} {episode.finding.name}",
+            (episode.first.step, 0.97 - 0.11 * row),
             xycoords=("data", "axes fraction"),
-            color=SHADES[span.finding.severity],
+            color=SHADES[episode.finding.severity],
             fontsize=9,
             va="top",
         )

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from training.config import RESIDENT, Config, from_json
 from training.doctor.facts import Facts
@@ -45,28 +47,25 @@ def counts(run: Path) -> tuple[int | None, int | None]:
         return None, None
 
 
-def lines(log: Path) -> Iterator[dict[str, float]]:
-    """Yield the lines of a metrics.jsonl one by one. Raises BadLog if there is no file.
+def metrics_of(log: Path) -> Iterator[dict[str, float]]:
+    """Yield the numbers of each line of a metrics.jsonl, as `lines` does."""
+    for line in lines(log):
+        yield {name: value for name, value in line.items() if isinstance(value, int | float)}
 
-    Lines that cannot be read are passed over: the last of a run that goes on may be half written.
+
+def lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a metrics.jsonl or findings.jsonl; none if the run has not written it yet.
+
+    Lines that cannot be read are passed over: the last of a run that goes on may be half written. Raises
+    BadLog if the file cannot be read.
     """
+    if not log.exists():
+        return
     try:
         with log.open(errors="replace") as file:
             for text in file:
-                if (line := parsed(text)) is not None:
-                    yield line
+                with suppress(ValueError):
+                    if isinstance(line := json.loads(text), dict):
+                        yield line
     except OSError as error:
-        raise BadLog(
-            f"{log} cannot be read ({error.strerror}). A run writes it with its first step."
-        ) from None
-
-
-def parsed(text: str) -> dict[str, float] | None:
-    """Return the numbers of one line; None if it is no JSON object."""
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(line, dict):
-        return None
-    return {name: value for name, value in line.items() if isinstance(value, int | float)}
+        raise BadLog(f"{log} cannot be read ({error.strerror}).") from None

@@ -1,9 +1,7 @@
 """What a doctor found in a run, for its report: each finding with when it began, was treated, and ended."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from training.config import Config
@@ -66,20 +64,6 @@ def place(line: Mapping[str, object]) -> float:
     """Return the step of a line; 0 where it has none that a run could take."""
     step = line.get("step")
     return float(step) if isinstance(step, int | float) and abs(step) < MOST_STEPS else 0.0
-
-
-def written(log: Path) -> Iterator[dict[str, object]]:
-    """Yield the lines of a findings.jsonl, none if there is no file; what cannot be read is passed over."""
-    if not log.exists():
-        return
-    with log.open(errors="replace") as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield line
 
 
 def heard(lines: Iterable[Mapping[str, float]], config: Config) -> Iterator[dict[str, object]]:

@@ -6,7 +6,7 @@ The page is one file that fetches nothing. What it shows lies in it as JSON, and
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,11 @@ from training import dataset, pages
 from training.config import Config, DoctorName
 from training.cost import cost, duration
 from training.dataset import BadDataset
-from training.doctor.runs import lines
+from training.doctor.runs import lines, metrics_of
 from training.evaluate import TITLES, as_text
 from training.metrics import Spread
 from training.report.curves import Log, charts, drawn
-from training.report.findings import episodes, heard, written
+from training.report.findings import episodes, heard
 from training.report.pictures import NEIGHBOURS_BYTES, samples, sheet, small
 from training.run import Run, Source, replace_text
 from training.trouble import Trouble
@@ -87,9 +87,9 @@ def contents(folder: Path) -> dict[str, object]:
     """Return everything that the page shows."""
     run = Run.open(folder)
     config, source = run.config, run.data
-    log = Log.of(logged(run), config.batch)
+    log = Log.of(metrics_of(run.metrics), config.batch)
     evaluation = evaluated(folder / "evaluation.json")
-    findings = heard(logged(run), config) if config.doctor == "off" else written(run.findings)
+    findings = heard(metrics_of(run.metrics), config) if config.doctor == "off" else lines(run.findings)
     return {
         "name": folder.resolve().name,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -107,11 +107,6 @@ def contents(folder: Path) -> dict[str, object]:
         "data": asdict(source) | {"folder": Path(source.folder).name} | cards(source),
         "config": {name: str(value) for name, value in json.loads(config.to_json()).items()},
     }
-
-
-def logged(run: Run) -> Iterable[dict[str, float]]:
-    """Return the lines that the run has logged so far."""
-    return lines(run.metrics) if run.metrics.exists() else ()
 
 
 def facts(config: Config, source: Source, log: Log) -> dict[str, str]:
