@@ -116,9 +116,15 @@ class Evaluation:
             heading = f"{section.title}, {section.cards:,} a side"
             lines += ["", f"{heading:44}{'generated':>18}{'real':>18}"]
             for name, measure in section.measures.items():
-                title = TITLES.get(name, name.replace("_", " "))
-                lines.append(f"  {title:42}{as_text(measure.generated):>18}{as_text(measure.real):>18}")
+                lines.append(
+                    f"  {title_of(name):42}{as_text(measure.generated):>18}{as_text(measure.real):>18}"
+                )
         return "\n".join([*lines, "", *self.notes])
+
+
+def title_of(metric: str) -> str:
+    """Return a metric's name for people."""
+    return TITLES.get(metric, metric.replace("_", " "))
 
 
 def as_text(spread: Spread) -> str:

@@ -17,6 +17,7 @@ from training.audit.exhibit import Exhibit, printable
 from training.audit.pictures import Look, look_at
 from training.audit.rules import Aim
 from training.config import Config
+from training.doctor.consult import exit_code
 from training.doctor.finding import Severity
 from training.folder import Orientation, Pictures, Skip, in_threads, parse_size, suiting_size, survey
 from training.trouble import NothingToJudge, Trouble, refusal
@@ -47,7 +48,7 @@ class Audit:
     @property
     def status(self) -> int:
         """The exit code: 1 if anything is worse than a note."""
-        return int(any(exhibit.finding.severity > Severity.NOTE for exhibit in self.exhibits))
+        return exit_code([exhibit.finding for exhibit in self.exhibits])
 
     @cached_property
     def facts(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ from training.config import Config, DoctorName
 from training.cost import cost, duration
 from training.dataset import BadDataset
 from training.doctor.runs import lines, metrics_of
-from training.evaluate import TITLES, as_text
+from training.evaluate import as_text, title_of
 from training.metrics import Spread
 from training.report.curves import Log, charts, drawn
 from training.report.findings import episodes, heard
@@ -154,8 +154,7 @@ def tables(evaluation: Mapping[str, Any]) -> dict[str, object]:
 
 def row(name: str, measure: Mapping[str, Any]) -> list[str]:
     """Return one line of a table."""
-    title = TITLES.get(name, name.replace("_", " "))
-    return [title, *(as_text(Spread(**measure[side])) for side in ("generated", "real"))]
+    return [title_of(name), *(as_text(Spread(**measure[side])) for side in ("generated", "real"))]
 
 
 def floors(evaluation: Mapping[str, Any] | None) -> dict[str, float]:

@@ -11,7 +11,7 @@ from training.doctor.scripts.networks import Role
 from training.doctor.scripts.reader import Function
 from training.doctor.scripts.rules_habits import PICTURES, folders_of, missing_folders, nothing_saved
 from training.doctor.scripts.rules_training import cross_entropies, measures_accuracy, mixes, switched
-from training.doctor.scripts.script import Call, Script, names_in
+from training.doctor.scripts.script import Call, Script, arguments_of, names_in
 
 STEP = Path(__file__).with_name("stable_step.py")
 
@@ -242,9 +242,8 @@ def average(script: Script, text: Text, course: Course) -> Iterator[Edit]:
     for call in script.calls:
         if call.function is not course.function or not isinstance(script.parents[call.node], ast.Expr):
             continue
-        given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
         owner = [call.receiver] if call.receiver is not None and call.name in {"save", "save_weights"} else []
-        for value in [*given, *owner]:
+        for value in [*arguments_of(call.node), *owner]:
             if ast.unparse(value) == course.generator:
                 yield text.put(value, "stable_step.average")
 

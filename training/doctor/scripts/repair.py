@@ -26,7 +26,7 @@ from training.doctor.scripts.rules_training import (
     smoothed_accuracy,
     squashed_before_loss,
 )
-from training.doctor.scripts.script import Script
+from training.doctor.scripts.script import Script, argument_of
 
 Mend = Callable[[Script, Text], Iterator[Edit]]
 
@@ -79,8 +79,8 @@ def losses(script: Script, text: Text) -> Iterator[Edit]:
     keras = keras_of(script)
     for loss, of_logits in cross_entropies(script):
         if of_logits is False and isinstance(loss, ast.Call):
-            given = next((word for word in loss.keywords if word.arg == "from_logits"), None)
-            yield text.put(given.value, "True") if given else text.add_argument(loss, "from_logits=True")
+            given = argument_of(loss, "from_logits")
+            yield text.put(given, "True") if given else text.add_argument(loss, "from_logits=True")
         elif of_logits is False:
             yield text.put(loss, f"{keras}.losses.BinaryCrossentropy(from_logits=True)")
 
@@ -149,19 +149,11 @@ def kernels(script: Script, text: Text) -> Iterator[Edit]:
             strides = layer.pair("strides")
             if layer.kind != "Conv2DTranspose" or not is_uneven(layer) or not strides:
                 continue
-            given = argument(layer, "kernel_size", 1)
+            given = argument_of(layer.node, "kernel_size", 1) if isinstance(layer.node, ast.Call) else None
             if isinstance(given, ast.Constant):
                 yield text.put(given, str(2 * strides[0]))
             elif isinstance(given, ast.Tuple | ast.List):
                 yield text.put(given, str(tuple(2 * stride for stride in strides)))
-
-
-def argument(layer: Layer, name: str, position: int) -> ast.expr | None:
-    """Return a layer's argument as it is written."""
-    if not isinstance(layer.node, ast.Call):
-        return None
-    named = next((word.value for word in layer.node.keywords if word.arg == name), None)
-    return named or (layer.node.args[position] if position < len(layer.node.args) else None)
 
 
 def biases(script: Script, text: Text) -> Iterator[Edit]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import Role
-from training.doctor.scripts.script import Call, Script
+from training.doctor.scripts.script import Call, Script, arguments_of
 
 PLAYERS = {Role.GENERATOR, Role.DISCRIMINATOR}
 WEIGHTS = {"trainable_variables", "trainable_weights"}
@@ -36,7 +36,7 @@ def players(script: Script, step: Call) -> set[Role]:
     """Return whose weights an optimizer is handed; those of `self` are the weights of all it owns."""
     owners = [
         part.value
-        for argument in [*step.node.args, *(keyword.value for keyword in step.node.keywords)]
+        for argument in arguments_of(step.node)
         for part in ast.walk(argument)
         if isinstance(part, ast.Attribute) and part.attr in WEIGHTS
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.reader import Function
-from training.doctor.scripts.script import NOISE, Call, Script, names_in
+from training.doctor.scripts.script import NOISE, Call, Script, arguments_of, names_in
 
 REPORTS = {"evaluate", "export", "imsave", "print", "save", "save_weights", "savefig", "show"}
 PICTURES = {"imsave", "imshow", "save_img", "savefig", "write_png"}
@@ -17,6 +17,13 @@ FIXED = re.compile(r"fixed|seed|static|const|sample|test|vis|bench", re.IGNORECA
 
 def misplaced_report(script: Script) -> Iterator[Finding]:
     """C14: a report that stands where it runs once or never."""
+    yield from reports_behind_loops(script)
+    yield from reports_under_conditions(script)
+    yield from reports_out_of_reach(script)
+
+
+def reports_behind_loops(script: Script) -> Iterator[Finding]:
+    """C14: it runs once, after the last turn."""
     for loop, call in behind_loops(script):
         saves = reports(script, call) & {"save", "save_weights", "export"}
         yield Finding(
@@ -30,6 +37,10 @@ def misplaced_report(script: Script) -> Iterator[Finding]:
             "Indent the call into the loop, as its last line.",
             script.source.place(call.node),
         )
+
+
+def reports_under_conditions(script: Script) -> Iterator[Finding]:
+    """C14: its condition is never true."""
     for node in impossible_conditions(script):
         yield Finding(
             "C14",
@@ -41,6 +52,10 @@ def misplaced_report(script: Script) -> Iterator[Finding]:
             f"if {ast.unparse(node.left)} == {ast.unparse(node.comparators[0])} - 1:",
             script.source.place(node),
         )
+
+
+def reports_out_of_reach(script: Script) -> Iterator[Finding]:
+    """C14: no line before it lets anything pass."""
     for statement in unreachable(script):
         yield Finding(
             "C14",
@@ -92,8 +107,7 @@ def trains_in(script: Script, loop: ast.For) -> bool:
 
 def takes(call: Call, names: list[str]) -> bool:
     """Is the call given one of these names itself?"""
-    given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
-    return any(isinstance(value, ast.Name) and value.id in names for value in given)
+    return any(isinstance(value, ast.Name) and value.id in names for value in arguments_of(call.node))
 
 
 def reports(script: Script, call: Call) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import UNKNOWN
-from training.doctor.scripts.script import Script
+from training.doctor.scripts.script import Script, argument_of
 
 Test = Callable[[Script, ast.expr], bool]
 
@@ -111,7 +111,7 @@ def to_symmetric(script: Script, node: ast.expr) -> bool:
 def to_unit(script: Script, node: ast.expr) -> bool:
     """Is this x / 255, Rescaling(1 / 255) or ImageDataGenerator(rescale=1 / 255)?"""
     if isinstance(node, ast.Call):
-        kind, scale = script.reader.kind(node.func), keyword(node, "rescale")
+        kind, scale = script.reader.kind(node.func), argument_of(node, "rescale")
         rescaled = kind == "Rescaling" and offset(script, node) == 0
         return rescaled or (scale is not None and is_255th(script.constant(scale)))
     if not isinstance(node, ast.BinOp):
@@ -144,10 +144,5 @@ def doubles(script: Script, node: ast.BinOp) -> bool:
 
 def offset(script: Script, node: ast.Call) -> object:
     """Return a Rescaling's offset."""
-    given = keyword(node, "offset") or (node.args[1] if len(node.args) > 1 else None)
+    given = argument_of(node, "offset", 1)
     return script.constant(given) if given is not None else 0
-
-
-def keyword(node: ast.Call, name: str) -> ast.expr | None:
-    """Return a call's argument by its name."""
-    return next((word.value for word in node.keywords if word.arg == name), None)

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import Role
 from training.doctor.scripts.reader import Function
-from training.doctor.scripts.script import CONCATENATIONS, Call, Script
+from training.doctor.scripts.script import CONCATENATIONS, Call, Script, arguments_of
 
 PINS_KERAS_2 = {"tf_keras", "tf_use_legacy_keras"}
 
@@ -527,7 +527,7 @@ def moved(script: Script, call: ast.Call) -> Role | None:
     """Tell whose variables an optimizer is handed; None if they are not named or those of both."""
     roles = {
         script.role(part.value)
-        for argument in [*call.args, *(keyword.value for keyword in call.keywords)]
+        for argument in arguments_of(call)
         for part in ast.walk(argument)
         if isinstance(part, ast.Attribute) and part.attr in {"trainable_variables", "trainable_weights"}
     }

@@ -26,12 +26,7 @@ class Call:
 
     def argument(self, name: str, position: int | None = None) -> ast.expr | None:
         """Return an argument by keyword or position."""
-        for keyword in self.node.keywords:
-            if keyword.arg == name:
-                return keyword.value
-        if position is not None and position < len(self.node.args):
-            return self.node.args[position]
-        return None
+        return argument_of(self.node, name, position)
 
 
 class Script:
@@ -238,11 +233,10 @@ class Script:
 
     def hidden(self, call: ast.Call) -> bool:
         """Is this a function defined elsewhere that is handed the generator?"""
-        handed = [*call.args, *(keyword.value for keyword in call.keywords)]
         elsewhere = isinstance(call.func, ast.Name) and call.func.id not in self.reader.functions
         return elsewhere and any(
             isinstance(value, ast.Name | ast.Attribute) and self.role(value) == Role.GENERATOR
-            for value in handed
+            for value in arguments_of(call)
         )
 
     def constant(self, node: ast.expr | None) -> object:
@@ -252,6 +246,18 @@ class Script:
     def normed(self, networks: Iterable[Network]) -> list[Layer]:
         """Return the batch normalisations that are there for certain."""
         return [layer for network in networks for layer in network.has({"BatchNormalization"})]
+
+
+def argument_of(call: ast.Call, name: str, position: int | None = None) -> ast.expr | None:
+    """Return a call's argument by keyword or position; None if it is not given."""
+    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    placed = call.args[position] if position is not None and position < len(call.args) else None
+    return named or placed
+
+
+def arguments_of(call: ast.Call) -> list[ast.expr]:
+    """Return all that a call is given, by position or keyword."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def targets_of(node: ast.AST) -> tuple[list[ast.expr], ast.expr | None]:
