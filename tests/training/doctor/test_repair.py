@@ -12,6 +12,7 @@ import pytest
 
 from training.doctor.code import examine, repair
 from training.doctor.finding import Severity
+from training.doctor.scripts.edits import Edit, applied
 from training.doctor.scripts.source import BadScript
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -119,6 +120,11 @@ def test_what_can_be_mended_where_it_stands_is(tmp_path, name):
     repaired = repair(SCRIPTS / name, tmp_path / "mended.py")
     assert {found.id for found in repaired.mended} == set(MENDED[name].split())
     compile((tmp_path / "mended.py").read_text(encoding="utf-8"), name, "exec")
+
+
+def test_lines_that_are_put_in_one_place_keep_their_order():
+    lines = [f"line {number}\n" for number in range(20)]
+    assert applied("end", [Edit(0, 0, line) for line in [*lines, *lines]]) == "".join(lines) + "end"
 
 
 def test_the_user_s_names_and_numbers_stay(tmp_path):

@@ -118,10 +118,15 @@ def indented(text: str, by: str) -> str:
 
 
 def applied(text: str, edits: Iterable[Edit]) -> str:
-    """Make all changes; of two that overlap the one that begins first, and of those the longer, wins."""
+    """Make all changes; of two that overlap the one that begins first, and of those the longer, wins.
+
+    What is put in one place stays in the order of the edits, each of them once.
+    """
     parts: list[str] = []
     done = 0
-    for edit in chosen(sorted(set(edits), key=lambda edit: (edit.start, edit.start != edit.end, -edit.end))):
+    for edit in chosen(
+        sorted(dict.fromkeys(edits), key=lambda edit: (edit.start, edit.start != edit.end, -edit.end))
+    ):
         parts += [text[done : edit.start], edit.text]
         done = max(done, edit.end)
     return "".join([*parts, text[done:]])
