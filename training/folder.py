@@ -71,7 +71,7 @@ class Pictures:
 
     def of_one_orientation(self) -> tuple["Pictures", list[Skip]]:
         """Leave out landscape pictures among portrait ones, or portrait ones among landscape ones."""
-        orientations = np.array([orientation(aspect) for aspect in self.aspects])
+        orientations = np.array([turned(aspect) for aspect in self.aspects])
         counts = Counter(orientations.tolist())
         odd = "portrait" if counts["landscape"] > counts["portrait"] else "landscape"
         kept, left = np.flatnonzero(orientations != odd), np.flatnonzero(orientations == odd)
@@ -82,10 +82,11 @@ class Pictures:
         return Pictures(self.folder, [self.names[index] for index in kept], self.sizes[kept]), skipped
 
 
-def survey(folder: Path) -> tuple[Pictures, list[Skip]]:
+def survey(folder: Path, orientation: Orientation) -> tuple[Pictures, list[Skip]]:
     """Find the pictures below a folder and read their headers; return also what is left out.
 
-    Raises BadDataset for what is no folder or has no pictures.
+    With orientation "one" that includes pictures that lie the other way than most. Raises BadDataset for what
+    is no folder or has no pictures.
     """
     names, skipped = picture_names(folder)
     found: list[str] = []
@@ -96,17 +97,36 @@ def survey(folder: Path) -> tuple[Pictures, list[Skip]]:
         else:
             found.append(name)
             sizes.append(size)
-    return Pictures(folder, found, np.array(sizes, np.int32).reshape(-1, 2)), skipped
+    pictures = Pictures(folder, found, np.array(sizes, np.int32).reshape(-1, 2))
+    if orientation == "any":
+        return pictures, skipped
+    pictures, odd = pictures.of_one_orientation()
+    return pictures, skipped + odd
 
 
 def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
-    """List the pictures below a folder, and what cannot be entered. Links are followed, each folder once.
+    """List the pictures below a folder, and what cannot be entered; say how many are of other formats.
 
-    How many pictures are of a format that is not read is said. Raises BadDataset for what is no folder or has
-    no pictures.
+    Raises BadDataset for what is no folder or has no pictures.
     """
     if not folder.is_dir():
         raise BadDataset(f"{folder} is not a folder. Name the folder that holds your card images.")
+    paths, closed, others = walked(folder)
+    if not paths:
+        reasons = "".join(f" {skip.file}: {skip.reason}" for skip in closed[:10])
+        raise BadDataset(
+            f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons} {not_looked_at(others)}".strip()
+        )
+    tell(not_looked_at(others))
+    names = (path.relative_to(folder).as_posix() for path in paths)
+    return sorted(names, key=lambda name: ("/" not in name, name)), closed
+
+
+def walked(folder: Path) -> tuple[list[Path], list[Skip], Counter[str]]:
+    """Return the pictures below a folder, what cannot be entered, and how many files have each suffix.
+
+    Links are followed, each folder once.
+    """
     paths: list[Path] = []
     closed: list[Skip] = []
     others: Counter[str] = Counter()
@@ -126,14 +146,7 @@ def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
                     closed.append(Skip(os.path.relpath(path, folder), "closed", "The link leads nowhere."))
             except OSError as error:
                 note(error)
-    if not paths:
-        reasons = "".join(f" {skip.file}: {skip.reason}" for skip in closed[:10])
-        raise BadDataset(
-            f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons} {not_looked_at(others)}".strip()
-        )
-    tell(not_looked_at(others))
-    names = (path.relative_to(folder).as_posix() for path in paths)
-    return sorted(names, key=lambda name: ("/" not in name, name)), closed
+    return paths, closed, others
 
 
 def not_looked_at(suffixes: Counter[str]) -> str:
@@ -196,7 +209,7 @@ def refuse_size(height: int, width: int) -> None:
         raise BadDataset(str(bad)) from None
 
 
-def orientation(aspect: float) -> Literal["portrait", "landscape", "square"]:
+def turned(aspect: float) -> Literal["portrait", "landscape", "square"]:
     """Tell which way a picture of this width over height is turned."""
     if aspect > SQUARE:
         return "landscape"

@@ -64,10 +64,7 @@ def prepare(
 
 def selected(folder: Path, orientation: Orientation) -> tuple[Pictures, list[Skip]]:
     """Return the pictures below a folder that are worth decoding, and say which are not."""
-    pictures, skipped = survey(folder)
-    if orientation == "one":
-        pictures, odd = pictures.of_one_orientation()
-        skipped += odd
+    pictures, skipped = survey(folder, orientation)
     refuse_too_few(folder, len(pictures.names), skipped)
     tell(left_out(skipped))
     return pictures, skipped

@@ -121,11 +121,8 @@ def audit(folder: Path, size: str = "auto", preset: str = "auto", orientation: O
     """
     height, width = parse_size(size)
     configured(preset, height or 64, width or 64)  # refused before an hour of looking
-    pictures, skipped = survey(folder)
+    pictures, skipped = survey(folder, orientation)
     files = len(pictures.names) + len(skipped)
-    if orientation == "one":
-        pictures, odd = pictures.of_one_orientation()
-        skipped += odd
     if height is None or width is None:
         height, width = suiting_size(pictures.aspect) if pictures.names else (56, 40)
     aim = Aim(configured(preset, height, width))

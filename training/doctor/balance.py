@@ -17,8 +17,8 @@ WON_SHARE, LOST_LOSS = 0.05, 5.0
 """The same two, beyond doubt."""
 SLOW = ("relativistic", "hinge")
 """Losses with which healthy runs too are right on all cards for their first hundreds of steps, at 0.04 or
-more of the loss that guessing has. They have the thresholds below, and have won only while the generator does
-not gain."""
+more of the loss that guessing has. The thresholds below are for them, and the discriminator has won only if
+the generator does not gain."""
 SLOW_STEPS = 100
 SLOW_ACCURACY = 0.99
 SLOW_SHARE = 0.03

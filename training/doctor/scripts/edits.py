@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from training.doctor.scripts.source import Source
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Edit:
     """Put a text in place of the characters from start to end, which may be the same."""
 
