@@ -24,7 +24,7 @@ from training.models import Networks
 from training.refusals import refusal_of
 from training.run import BadRun, Run
 from training.served import Served
-from training.staging import sync
+from training.staging import sync, sync_tree
 from training.transfer import keep_trained
 from training.trouble import Trouble
 
@@ -72,10 +72,10 @@ def export_networks(config: Config, networks: Networks, images: int, cards: Data
     folders: list[Path] = []
     try:
         archive = discriminator_archive(served, card, calibration)
-        folders.append(staged(store, SCORE.model, archive, card))
+        folders.append(write_model(store, SCORE.model, archive, card))
         archive = generator_archive(config, served, card)
         other = None if served.generator is networks.average else networks.average
-        folders.append(staged(store, GENERATE.model, archive, card, other))
+        folders.append(write_model(store, GENERATE.model, archive, card, other))
         publish(folders, version)
     except (tf.errors.OpError, OSError) as error:
         place = getattr(error, "filename", None) or store
@@ -230,7 +230,9 @@ def archive(*endpoints: Endpoint) -> Archive:
     return made
 
 
-def staged(store: Path, model: str, content: Archive, card: str, trained: keras.Model | None = None) -> Path:
+def write_model(
+    store: Path, model: str, content: Archive, card: str, trained: keras.Model | None = None
+) -> Path:
     """Write one model completely under a name that no server takes for a version; return its folder.
 
     What it was trained as is kept beside it, if given.
@@ -247,9 +249,7 @@ def staged(store: Path, model: str, content: Archive, card: str, trained: keras.
             keep_trained(trained, folder)
         write_warm_up(extra / "tf_serving_warmup_requests", folder)
         (folder / "batching_params.pbtxt").write_text(BATCHING + "\n")
-        for path in folder.rglob("*"):
-            sync(path)
-        sync(folder)
+        sync_tree(folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -15,12 +15,17 @@ def staged(out: Path) -> Generator[Path]:
     staging.mkdir(parents=True)
     try:
         yield staging
-        for path in (*staging.rglob("*"), staging):
-            sync(path)
+        sync_tree(staging)
         staging.rename(out)
         sync(out.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all in it are on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
 
 
 def sync(path: Path) -> None:

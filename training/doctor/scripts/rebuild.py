@@ -17,7 +17,7 @@ STEP = Path(__file__).with_name("stable_step.py")
 
 
 @dataclass(frozen=True)
-class Course:
+class Training:
     """A function that trains by train_on_batch, and the names in it."""
 
     function: Function
@@ -35,60 +35,60 @@ class Course:
         return self.stacked.loops[0]
 
 
-class NoCourse(Exception):
+class NotRebuildable(Exception):
     """The script does not train in the one way that can be rebuilt; the message says why not."""
 
 
 def rebuild(script: Script, text: Text) -> Iterator[Edit]:
     """Change the training function, if it is of the known shape; else change nothing."""
     try:
-        course = rebuildable(script, text)
-    except NoCourse:
+        training = rebuildable(script, text)
+    except NotRebuildable:
         return
     yield from thaw(script, text)
-    yield from play(script, text, course)
-    yield from average(script, text, course)
+    yield from play(script, text, training)
+    yield from average(script, text, training)
     yield from repeat_samples(script, text)
-    yield from keep(script, text, course)
-    yield text.before(top_statement(script, course.function), step_text() + "\n\n")
-    yield from complete(script, text, course.function)
+    yield from keep(script, text, training)
+    yield text.before(top_statement(script, training.function), step_text() + "\n\n")
+    yield from complete(script, text, training.function)
     yield from unnormalise(script, text)
 
 
-def rebuildable(script: Script, text: Text) -> Course:
-    """Find the training function that can be changed. Raises NoCourse."""
-    course = found_course(script)
+def rebuildable(script: Script, text: Text) -> Training:
+    """Find the training function that can be changed. Raises NotRebuildable."""
+    training = found_training(script)
     if not cross_entropies(script):
-        raise NoCourse("the discriminator's loss is no binary cross-entropy")
-    if not all(text.alone(node) for node in touched(script, course)):
-        raise NoCourse("a line of the training loop holds more than one statement")
-    return course
+        raise NotRebuildable("the discriminator's loss is no binary cross-entropy")
+    if not all(text.alone(node) for node in touched(script, training)):
+        raise NotRebuildable("a line of the training loop holds more than one statement")
+    return training
 
 
-def touched(script: Script, course: Course) -> list[ast.stmt]:
+def touched(script: Script, training: Training) -> list[ast.stmt]:
     """Return the statements beside or in place of which lines are written."""
-    calls = [script.parents[call.node] for call in [*course.judged, course.stacked]]
-    whole = [*calls, course.loop, course.loop.body[-1]]
+    calls = [script.parents[call.node] for call in [*training.judged, training.stacked]]
+    whole = [*calls, training.loop, training.loop.body[-1]]
     return [node for node in whole if isinstance(node, ast.stmt)]
 
 
-def course_of(script: Script) -> Course | None:
+def training_of(script: Script) -> Training | None:
     """Find the one loop in which discriminator and stacked model take turns; None if there is none."""
     try:
-        return found_course(script)
-    except NoCourse:
+        return found_training(script)
+    except NotRebuildable:
         return None
 
 
-def found_course(script: Script) -> Course:
-    """Find that loop. Raises NoCourse."""
+def found_training(script: Script) -> Training:
+    """Find that loop. Raises NotRebuildable."""
     if script.taped:
-        raise NoCourse("it has training steps of its own already, under a GradientTape")
+        raise NotRebuildable("it has training steps of its own already, under a GradientTape")
     stacks = [
         call for call in script.of_networks(Role.STACK, "train_on_batch") if call.loops and call.function
     ]
     if len(stacks) != 1 or stacks[0].function is None:
-        raise NoCourse("no function of its own trains one stacked model by train_on_batch in a loop")
+        raise NotRebuildable("no function of its own trains one stacked model by train_on_batch in a loop")
     function, stacked = stacks[0].function, stacks[0]
     judged = [
         call
@@ -101,15 +101,15 @@ def found_course(script: Script) -> Course:
     real = real_pictures(script, judged)
     generator = generator_in(script, function)
     if len(own) != len(judged) + 1 or not 0 < len(judged) < 3:
-        raise NoCourse("the discriminator's train_on_batch does not stand once or twice beside it")
+        raise NotRebuildable("the discriminator's train_on_batch does not stand once or twice beside it")
     noise = stacked.argument("x", 0)
     if any(isinstance(given, ast.List | ast.Tuple) for given in (noise, real)):
-        raise NoCourse("the pictures come with labels, and the step knows pictures alone")
+        raise NotRebuildable("the pictures come with labels, and the step knows pictures alone")
     discriminator, stack = judged[0].receiver, stacked.receiver
     if real is None or noise is None or generator is None or discriminator is None or stack is None:
-        raise NoCourse("it cannot be made out what is given to which network")
+        raise NotRebuildable("it cannot be made out what is given to which network")
     names = (generator, *map(ast.unparse, (discriminator, stack, real, noise)))
-    return Course(function, judged, stacked, *names)
+    return Training(function, judged, stacked, *names)
 
 
 def real_pictures(script: Script, judged: list[Call]) -> ast.expr | None:
@@ -154,25 +154,25 @@ def unnormalise(script: Script, text: Text) -> Iterator[Edit]:
             yield text.remove(statement)
 
 
-def play(script: Script, text: Text, course: Course) -> Iterator[Edit]:
+def play(script: Script, text: Text, training: Training) -> Iterator[Edit]:
     """Put one stable step in the place of the two train_on_batch."""
-    statements = [script.parents[call.node] for call in [*course.judged, course.stacked]]
-    last = statements[-1] if waits(course, statements) else statements[-2]
-    lines = [f"judged, fooled, accuracy = stable_step({course.real}, {course.noise})"]
-    for call, statement in zip([*course.judged, course.stacked], statements, strict=True):
-        result = "fooled" if call is course.stacked else judgement(script)
+    statements = [script.parents[call.node] for call in [*training.judged, training.stacked]]
+    last = statements[-1] if waits(training, statements) else statements[-2]
+    lines = [f"judged, fooled, accuracy = stable_step({training.real}, {training.noise})"]
+    for call, statement in zip([*training.judged, training.stacked], statements, strict=True):
+        result = "fooled" if call is training.stacked else judgement(script)
         lines += [f"{text.of(target)} = {result}" for target in getattr(statement, "targets", [])]
-    for statement in [*statements, *unused(course, statements)]:
+    for statement in [*statements, *unused(training, statements)]:
         if isinstance(statement, ast.stmt):
             yield from [text.remove(statement)] if statement is last else text.remark(statement)
     if isinstance(last, ast.stmt):
         yield text.before(last, "\n".join(lines))
-    networks = f"{course.generator}, {course.discriminator}"
-    optimizers = f"{course.stack}.optimizer, {course.discriminator}.optimizer"
-    yield text.before(course.loop, f"stable_step = StableStep({networks}, {optimizers})")
+    networks = f"{training.generator}, {training.discriminator}"
+    optimizers = f"{training.stack}.optimizer, {training.discriminator}.optimizer"
+    yield text.before(training.loop, f"stable_step = StableStep({networks}, {optimizers})")
 
 
-def waits(course: Course, statements: list[ast.AST]) -> bool:
+def waits(training: Training, statements: list[ast.AST]) -> bool:
     """Is nothing made of the discriminator's losses before the generator's turn?"""
     targets = {
         name
@@ -180,13 +180,13 @@ def waits(course: Course, statements: list[ast.AST]) -> bool:
         for target in getattr(node, "targets", [])
         for name in names_in(target)
     }
-    first, last = course.judged[0].node.lineno, course.stacked.node.lineno
+    first, last = training.judged[0].node.lineno, training.stacked.node.lineno
     return not any(
         isinstance(node, ast.Name)
         and node.id in targets
         and isinstance(node.ctx, ast.Load)
         and first < node.lineno < last
-        for node in ast.walk(course.function)
+        for node in ast.walk(training.function)
     )
 
 
@@ -196,15 +196,15 @@ def judgement(script: Script) -> str:
     return "[judged, accuracy]" if any(map(measures_accuracy, compiled)) else "judged"
 
 
-def unused(course: Course, removed: list[ast.AST]) -> list[ast.stmt]:
+def unused(training: Training, removed: list[ast.AST]) -> list[ast.stmt]:
     """Return the assignments that served the removed statements alone."""
     gone: list[ast.AST] = list(removed)
-    kept = {course.real, course.noise}
+    kept = {training.real, training.noise}
     while True:
         assigns = [
-            node for node in ast.walk(course.function) if isinstance(node, ast.Assign) and node not in gone
+            node for node in ast.walk(training.function) if isinstance(node, ast.Assign) and node not in gone
         ]
-        dead = [node for node in assigns if is_dead(course.function, node, gone, kept)]
+        dead = [node for node in assigns if is_dead(training.function, node, gone, kept)]
         if not dead:
             return [node for node in gone[len(removed) :] if isinstance(node, ast.stmt)]
         gone += dead
@@ -237,14 +237,14 @@ def head_names(node: ast.AST) -> set[str]:
     return {name for head in heads if isinstance(head, ast.AST) for name in loaded(head)}
 
 
-def average(script: Script, text: Text, course: Course) -> Iterator[Edit]:
+def average(script: Script, text: Text, training: Training) -> Iterator[Edit]:
     """Report on, and save, the generator's running average."""
     for call in script.calls:
-        if call.function is not course.function or not isinstance(script.parents[call.node], ast.Expr):
+        if call.function is not training.function or not isinstance(script.parents[call.node], ast.Expr):
             continue
         owner = [call.receiver] if call.receiver is not None and call.name in {"save", "save_weights"} else []
         for value in [*arguments_of(call.node), *owner]:
-            if ast.unparse(value) == course.generator:
+            if ast.unparse(value) == training.generator:
                 yield text.put(value, "stable_step.average")
 
 
@@ -261,18 +261,18 @@ def repeat_samples(script: Script, text: Text) -> Iterator[Edit]:
             yield text.behind(node, f"{targets[0]} = fixed_samples({name}, len({targets[0]}))")
 
 
-def keep(script: Script, text: Text, course: Course) -> Iterator[Edit]:
+def keep(script: Script, text: Text, training: Training) -> Iterator[Edit]:
     """Make the folders that are saved into, and save where nothing is saved."""
     if any(missing_folders(script)):
         folders = sorted({folder for call in script.calls for folder, _ in folders_of(script, call)})
         yield text.before(
-            course.loop, "\n".join(f'os.makedirs("{folder}", exist_ok=True)' for folder in folders)
+            training.loop, "\n".join(f'os.makedirs("{folder}", exist_ok=True)' for folder in folders)
         )
-    if any(nothing_saved(script)) and isinstance(course.loop, ast.For):
-        turn = ast.unparse(course.loop.target)
+    if any(nothing_saved(script)) and isinstance(training.loop, ast.For):
+        turn = ast.unparse(training.loop.target)
         save = f'stable_step.average.save(f"generator_{{{turn}:04d}}.keras")'
-        inner = any(isinstance(node, ast.For | ast.While) for node in course.loop.body)
-        yield text.behind(course.loop.body[-1], save if inner else f"if {turn} % 500 == 0:\n    {save}")
+        inner = any(isinstance(node, ast.For | ast.While) for node in training.loop.body)
+        yield text.behind(training.loop.body[-1], save if inner else f"if {turn} % 500 == 0:\n    {save}")
 
 
 def top_statement(script: Script, node: ast.AST) -> ast.stmt:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from training.doctor.scripts.complete import with_imports
 from training.doctor.scripts.edits import Edit, Text, applied
 from training.doctor.scripts.networks import KINDS, Layer, Network, Role
-from training.doctor.scripts.rebuild import NoCourse, course_of, rebuild, rebuildable, top_statement
+from training.doctor.scripts.rebuild import NotRebuildable, rebuild, rebuildable, top_statement, training_of
 from training.doctor.scripts.rules_game import bounded_margin, generator_losses, is_mean, wrong_sign
 from training.doctor.scripts.rules_habits import behind_loops
 from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
@@ -51,7 +51,7 @@ def not_rebuilt(script: Script) -> str:
     """Say why a script was given no step of its own; empty where it was."""
     try:
         rebuildable(script, Text(script.source))
-    except NoCourse as reason:
+    except NotRebuildable as reason:
         return str(reason)
     return ""
 
@@ -108,7 +108,7 @@ def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
         for call in script.of_networks(Role.DISCRIMINATOR, "compile")
         if (metrics := call.argument("metrics")) is not None and measures_accuracy(call)
     ]
-    if smooth and course_of(script) is None:
+    if smooth and training_of(script) is None:
         edge = 0.0 if to_logits or not any(squashed(script)) else 0.5
         yield text.before(top_statement(script, measured[0][0].node), HARD_ACCURACY.format(edge=edge))
         for _, metrics in measured:
@@ -235,7 +235,7 @@ def reports(script: Script, text: Text) -> Iterator[Edit]:
 
 def predictions(script: Script, text: Text) -> Iterator[Edit]:
     """Draw the discriminator's fakes as the generator's own step does, where no other step is written."""
-    for call in made_by_predict(script) if course_of(script) is None else []:
+    for call in made_by_predict(script) if training_of(script) is None else []:
         if isinstance(call.func, ast.Attribute) and call.args:
             yield text.put(
                 call, f"{text.of(call.func.value)}({text.of(call.args[0])}, training=True).numpy()"
