@@ -153,7 +153,7 @@ names = ["step", "id", "name", "severity", "what", "done", "over"]
 @given(st.lists(st.dictionaries(st.sampled_from(names), odd), max_size=9))
 @example([{"step": 1e308}, {"step": 10**400}])
 def test_no_line_of_findings_is_too_odd(lines):
-    found = [episode.told() for episode in episodes(lines, 8)]
+    found = [episode.shown() for episode in episodes(lines, 8)]
     assert len(found) <= len(lines)
     json.dumps(found, allow_nan=False)
 

@@ -46,7 +46,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, object]:
         """Return every field as JSON holds it, the severity as its word."""
-        return asdict(self) | {"severity": self.severity.word}
+        return {**asdict(self), "severity": self.severity.word}
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
