@@ -26,7 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def walk(recipe: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
+def walk(recipe: str, strategy: tf.distribute.Strategy) -> dict[str, Any]:
     """Take STEPS steps; return each replica's copy of each variable, and the metrics."""
     config = configure("smoke", 56, 40, classes=("a", "b"), final_learning_rate=0.0, **RECIPES[recipe])
     with strategy.scope():
@@ -36,7 +36,7 @@ def walk(recipe: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]
     cards = random.integers(0, 256, (STEPS, config.batch, 56, 40, 3), np.uint8)
     labels = random.integers(0, 2, (STEPS, config.batch), np.int32)
     metrics = step(cards, labels, 0, 0.5)
-    weights = {}
+    weights: dict[str, Any] = {}
     held = {name: network.weights for name, network in networks.parts().items()}
     held |= {name: optimizer.variables for name, optimizer in step.parts().items()}
     for name, variables in held.items():
