@@ -33,7 +33,7 @@ class FirstStep:
         assert self.networks.projected
         self.step = Step(CONFIG, self.networks)
         self.parts = self.networks.parts() | {"eye": self.networks.projected.eye}
-        held = [*self.parts.values(), *self.step.optimizers().values()]
+        held = [*self.parts.values(), *self.step.parts().values()]
         self.start = [(variable, variable.numpy()) for part in held for variable in part.variables]
 
     def __call__(self, cards):
