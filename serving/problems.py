@@ -320,9 +320,7 @@ def from_http(error: HTTPException) -> Refusal:
         return Refusal(NOT_FOUND, "There is nothing at this address. /openapi.json lists what there is.")
     status = HTTPStatus(error.status_code)
     kind = Kind("", status.value, status.phrase)
-    return Refusal(
-        kind, "The request was refused. /openapi.json says what this address expects.", (), error.headers
-    )
+    return Refusal(kind, "The request was refused. /openapi.json says what this address expects.")
 
 
 def install(app: FastAPI) -> None:

@@ -9,7 +9,8 @@ class FakeBackend:
     """Cards of 70x50 whose shade follows the mean of their noise, with the noise as texture.
 
     A card of the first kind is bluish, one of any other reddish.
-    Set `failure` to have every call raise it, as models do that are not there.
+    Set `failure` to have every call raise it, as models do that are not there. As models do, it takes no
+    numbers of another kind.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class FakeBackend:
         self, noise: Noise, labels: Labels | None = None, *, deadline: float | None = None
     ) -> Generated:
         await self.info()
+        assert noise.dtype == np.float32
+        assert labels is None or labels.dtype == np.int32
         painted = self.paint(noise)
         if labels is not None:
             painted[labels > 0] = painted[labels > 0, ..., ::-1]
@@ -48,6 +51,7 @@ class FakeBackend:
 
     async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         await self.info()
+        assert cards.dtype == np.uint8
         brightness = cards.astype(np.float32).mean(axis=(1, 2, 3)) / 255
         logit = 8 * brightness - 4
         return Scored(logit, 1 / (1 + np.exp(-logit)), 100 * brightness, self.model.version)

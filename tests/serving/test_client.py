@@ -4,6 +4,7 @@ import asyncio
 import copy
 import inspect
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -42,9 +43,11 @@ from serving.client import (
     Unreachable,
     calls,
 )
+from serving.client.memory import MOST, Memory
 from serving.client.message import Call, Reply
 from serving.client.patience import Attempt, Patience, Pause, persist, retry_after
 from serving.client.upload import MAX_BYTES, Upload, batches
+from serving.content import MAX_JSON
 from serving.noise import SEEDS, draw
 from serving.settings import Settings
 from tests.fakes import pictures
@@ -117,6 +120,16 @@ def test_numbers_may_be_those_of_numpy_and_not_words(client):
     for ask in (client.card, lambda seed: client.generate(seed=seed), lambda seed: client.morph([seed, 1])):
         with pytest.raises(TypeError, match="'str' object cannot be interpreted as an integer"):
             ask("7")
+
+
+def test_no_card_at_all_is_refused_by_the_gateway(client):
+    with pytest.raises(BadRequest, match="greater than or equal to 1"):
+        client.generate(0)
+
+
+def test_noise_of_the_largest_models_fits_into_a_body():
+    (call,) = calls.generate(noise=draw(0, 16, 256))
+    assert len(json.dumps(call.json)) < MAX_JSON
 
 
 def test_a_card_is_saved_under_its_name_or_another_and_not_over_a_file(client, tmp_path):
@@ -237,7 +250,7 @@ def test_pictures_from_anywhere_are_judged_alike_and_in_order(client, tmp_path):
     assert [card.filename for card in judged] == ["dark.png", "dark.png", "2", "3.png", "4.png", "5.png"]
     assert len({card.logit for card in judged[:5]}) == 1
     assert judged[5].logit > judged[0].logit
-    for alone in (path, array, bytearray(content), memoryview(content)):
+    for alone in (path, array, bytearray(content), memoryview(content), CARD.convert("RGBA")):
         assert client.score(alone)[0].logit == judged[0].logit
     assert [card.logit for card in client.score(np.stack([array, light]))] == [
         judged[4].logit,
@@ -309,6 +322,10 @@ def test_batches_hold_all_uploads_in_order_and_none_holds_too_many(sizes):
         assert list(batch) == uploads[start : start + len(batch)]
         assert len(batch) <= 16
         assert len(batch) <= 1 or sum(upload.size for upload in batch) <= MAX_BYTES
+
+
+def test_what_a_request_carries_is_less_than_a_gateway_takes():
+    assert Settings().max_body > MAX_BYTES + 16 * 1024  # the names and edges of 16 files
 
 
 # --- both clients
@@ -424,7 +441,7 @@ BUSY = problem("overloaded", 503, "Full.", Retry_After="1")
 
 
 def test_a_busy_gateway_is_asked_again_when_it_said():
-    with scripted([BUSY, BUSY, reply(READY)]) as server, Holofoil(server.url) as client:
+    with scripted([BUSY, BUSY, reply(READY)]) as server, Holofoil(server.url, retries=0) as client:
         assert client.ready(wait=True).version == "7"
     assert len(server.asked) == 3
     assert all(gap >= 1 for gap in gaps(server))
@@ -498,6 +515,13 @@ def drawing(text: str) -> bytes:
     """Answer with one card that is this base64."""
     model = {"name": "generator", "version": "7"}
     return reply({"id": "gen_1", "created": 1, "model": model, "data": [{**DRAWN, "b64_json": text}]})
+
+
+def test_what_is_no_picture_is_no_card():
+    with scripted([reply(READY)]) as server, Holofoil(server.url) as client:
+        for ask in (lambda: client.card(7), client.sheet, lambda: client.morph([1, 2])):
+            with pytest.raises(UnexpectedAnswer, match="application/json that is no picture"):
+                ask()
 
 
 def test_cards_that_are_too_few_or_no_base64_are_no_answer():
@@ -609,13 +633,30 @@ def test_the_gateway_is_told_the_time_and_the_key_but_nobody_else():
         assert "s3cret" not in repr(client)
     (asked,) = server.asked
     assert asked.headers["authorization"] == "Bearer s3cret"
+    assert asked.headers["user-agent"].startswith("holofoil/")
     assert asked.headers["prefer"] in ("wait=11", "wait=12")
 
 
-def test_a_gateway_is_never_asked_to_wait_longer_than_it_would():
-    with scripted([reply(READY)]) as server, Holofoil(server.url, timeout=3600) as client:
+@pytest.mark.parametrize(("timeout", "wait"), [(3600, patience.LONGEST), (0.9, 1)])
+def test_a_gateway_is_never_asked_to_wait_longer_than_it_would_or_not_at_all(timeout, wait):
+    with scripted([reply(READY)]) as server, Holofoil(server.url, timeout=timeout) as client:
         client.ready()
-    assert server.asked[0].headers["prefer"] == f"wait={patience.LONGEST}"
+    assert server.asked[0].headers["prefer"] == f"wait={wait}"
+
+
+def test_answers_are_kept_in_bounds_and_by_when_they_were_asked_for():
+    memory, answer = Memory(), Reply(200, {"etag": '"a"'}, b"")
+    for number in range(MOST + 1):
+        memory.keep(f"/{number}", answer)
+        assert memory.recall("/0") == answer
+    assert memory.recall("/1") is None
+    assert len(memory.kept) == MOST
+    for other in (
+        replace(answer, status=404),
+        replace(answer, headers={**answer.headers, "cache-control": "no-store"}),
+    ):
+        memory.keep("/other", other)
+        assert memory.recall("/other") is None
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e10])

@@ -1,5 +1,6 @@
 """Hostile and helpless clients on raw sockets, against a gateway in a process of its own."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ import psutil
 import pytest
 
 from serving.connection import MAX_HEAD, MAX_HEADERS
+from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
 
@@ -157,6 +160,81 @@ def test_after_an_answer_the_next_head_has_its_time_too(program, piece):
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert trickle(connection, piece) < 5 * SECONDS
+
+
+class SlowBackend(FakeBackend):
+    """Takes longer than a head may."""
+
+    async def generate(self, noise, labels=None, *, deadline=None):
+        await asyncio.sleep(0.4)
+        return await super().generate(noise, labels, deadline=deadline)
+
+
+def ask(line: socket.socket, sent: bytes) -> bytes:
+    """Send requests and return the beginning of what is answered."""
+    line.sendall(sent)
+    return line.recv(65536)
+
+
+@contextlib.contextmanager
+def gateway(backend: FakeBackend, **settings: float) -> Iterator[Callable[[], socket.socket]]:
+    """Run a gateway in this process; yield what connects to it."""
+    with live(backend, Settings.model_validate(settings)) as url, contextlib.ExitStack() as stack:
+        parts = urlsplit(url)
+
+        def connect() -> socket.socket:
+            line = stack.enter_context(socket.socket())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+            line.settimeout(20)
+            line.connect((parts.hostname, parts.port))
+            return line
+
+        yield connect
+
+
+def test_the_time_for_a_request_does_not_run_while_the_models_work():
+    posted = (
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    with gateway(SlowBackend(), body_timeout=0.1) as connect:
+        lines = [connect(), connect()]
+        for line, sent in zip(lines, (request(target=b"/generate?seed=1"), posted), strict=True):
+            line.sendall(sent)
+        assert all(line.recv(65536).startswith(b"HTTP/1.1 200") for line in lines)
+
+
+def test_who_read_late_once_has_the_whole_time_for_the_next_answer():
+    with gateway(FakeBackend(), answer_timeout=0.4) as connect:
+        line = connect()
+        line.sendall(request(target=b"/openapi.json") * 50)
+        time.sleep(0.2)  # more is written than the line takes
+        stream = line.makefile("rb")
+        for _ in range(50):
+            head = b""
+            while (row := stream.readline()).strip():
+                head += row
+            length = int(re.findall(rb"content-length: (\d+)", head)[0])
+            assert len(stream.read(length)) == length
+        time.sleep(0.4)
+        assert ask(line, request()).startswith(b"HTTP/1.1 200")
+
+
+def test_who_has_its_answer_makes_room_for_another():
+    with gateway(FakeBackend(), max_connections=2) as connect:
+        answered = [connect(), connect()]
+        for line in answered:
+            assert ask(line, request()).startswith(b"HTTP/1.1 200")
+        assert ask(connect(), request()).startswith(b"HTTP/1.1 200")
+        assert read(answered[0]) == b""
+        assert ask(answered[1], request()).startswith(b"HTTP/1.1 200")
+
+
+def test_who_waits_for_a_second_answer_makes_no_room():
+    with gateway(SlowBackend(), max_connections=1) as connect:
+        line = connect()
+        assert ask(line, request() + request(target=b"/generate?seed=1")).startswith(b"HTTP/1.1 200")
+        connect()
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_two_hundred_slow_clients_hinder_nobody(program):
@@ -373,16 +451,27 @@ def test_other_protocols_are_offered_in_vain(program):
         assert read(connection).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("length", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
-def test_a_body_behind_an_offer_of_another_protocol_is_read(program, length):
+@pytest.mark.parametrize("written", [bytes.lower, bytes.upper])
+@pytest.mark.parametrize("length", [b"Content-Length: 9", b"Transfer-Encoding: Chunked"])
+def test_a_body_behind_an_offer_of_another_protocol_is_read(program, length, written):
     body = b'{"n": 99}' if length.startswith(b"C") else b'9\r\n{"n": 99}\r\n0\r\n\r\n'
-    offer = b"Connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+    offer = written(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk")
     head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + offer
     with program.connect() as connection:
         connection.sendall(head + b"\r\n" + length + b"\r\n\r\n" + body)
         connection.sendall(request(b"Connection: close"))
         received = read(connection)
     assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"422", b"200"]
+
+
+def test_what_a_body_says_of_other_protocols_is_left_as_it_is(program):
+    head = (
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n"
+    )
+    with program.connect() as connection:
+        connection.sendall(head + b"{\nupgrade: h}" + request(b"Connection: close"))
+        received = read(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"400", b"200"]
 
 
 def test_an_offer_that_comes_in_two_pieces_is_refused_with_a_body(program):
@@ -402,6 +491,12 @@ def test_who_speaks_http_1_0_is_not_told_to_continue(program):
         time.sleep(0.1)
         connection.sendall(b"{}")
         assert b" 100 " not in read(connection)
+
+
+def test_a_blank_behind_the_host_is_no_part_of_it(program):
+    with program.connect() as connection:
+        connection.sendall(HEALTH.replace(b"Host: x", b"Host: x \t"))
+        assert read(connection).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("target", [b"http://x", b"HTTP://x:80?a=b", b"http://x/"])

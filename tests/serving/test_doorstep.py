@@ -6,19 +6,23 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
+from serving.admission import Admission
 from serving.app import create_app
 from serving.connection import MOST_AHEAD
 from serving.exchange import Exchange
+from serving.life import Life
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import serve
+from tests.serving.asking import client_of
 from tests.serving.test_exchange import Ear
 
 SECONDS = 1.0
@@ -61,6 +65,7 @@ class House:
     address: tuple[str, int]
     passage: Passage
     ear: Listener
+    life: Life
 
     def connect(self) -> socket.socket:
         line = socket.create_connection(self.address)
@@ -80,7 +85,7 @@ def house(doorstep: bool = True, **given: object) -> Iterator[House]:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
-        yield House((parts.hostname, parts.port), passage, ear)
+        yield House((parts.hostname, parts.port), passage, ear, app.state.life)
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +254,36 @@ def test_what_needs_no_model_or_is_spelt_otherwise_is_let_in(full: House, target
         line.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + known + b"\r\n")
         line.recv(65536)
     assert len(full.passage.paths) == 1
+
+
+def test_who_was_turned_away_makes_room_for_another():
+    with house(max_connections=2) as found, contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(found.connect()) for _ in range(2)]
+        for line in lines:
+            line.sendall(WHOLE)
+            assert answer_on(line)[0].startswith(b"HTTP/1.1 503")
+        lines.append(stack.enter_context(found.connect()))
+        lines[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert lines[-1].recv(65536).startswith(b"HTTP/1.1 200")
+        assert lines[0].recv(1) == b""
+
+
+def test_a_doorstep_that_fails_leaves_all_to_the_application(caplog: pytest.LogCaptureFixture):
+    settings = Settings()
+    app = create_app(settings, FakeBackend())
+    broken = replace(app.state.doorstep, admission=Admission(State(), 1.0))  # has no gateway to ask
+    with serve(app, settings, broken) as url, client_of(url) as client:
+        assert client.post("/generate").status_code == 200
+    assert "The doorstep failed" in caplog.text
+
+
+def test_the_last_answers_of_a_process_close_their_connections():
+    with house() as found, found.connect() as line:
+        found.life.draining = True
+        line.sendall(WHOLE)
+        status, fields, _ = answer_on(line)
+    assert status.startswith(b"HTTP/1.1 503")
+    assert fields["connection"] == "close"
 
 
 def test_where_other_sites_are_let_in_the_application_refuses_itself():

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,9 @@ from serving import keys
 from serving.keys import RIGHTS, BadKeys, Keyring, Right
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
-from tests.fakes.live import live
+from tests.fakes.live import live, live_app
+from tests.serving.asking import client_of
+from tests.serving.test_exchange import Ear
 
 DIGEST = hashlib.sha256(b"one").hexdigest()
 
@@ -66,6 +69,14 @@ def test_a_key_lets_in(client, made, header):
     assert client.post("/generate", headers=header(made["artist"])).status_code == 200
 
 
+@pytest.mark.parametrize(("name", "scheme"), [("Authorization", "Bearer "), ("X-API-Key", "")])
+def test_a_blank_behind_a_key_is_no_part_of_it(client, made, name, scheme):
+    line = HTTPConnection(client.base_url.host, client.base_url.port)
+    with contextlib.closing(line):
+        line.request("POST", "/generate", headers={name: f"{scheme}{made['artist']} \t"})
+        assert line.getresponse().status == 200
+
+
 def test_no_key_is_told_how_to_bring_one(client):
     answer = client.post("/generate")
     assert answer.status_code == 401
@@ -109,6 +120,19 @@ def test_every_other_route_needs_a_key(client):
     for method, path in guarded:
         assert client.request(method, path).status_code == 401, path
         assert document["paths"][path][method]["security"], path
+
+
+def test_whose_key_it_was_is_told_to_log_and_metrics(made, path):
+    ear = Ear()
+    with live_app(FakeBackend(), Settings(keys_file=path)) as (app, url), client_of(url) as client:
+        app.state.witnesses.append(ear)
+        for secret in (made["artist"], made["judge"], "of nobody"):
+            client.post("/generate", headers=bearer(secret))
+    assert [(heard.status, heard.key) for heard in ear.heard] == [
+        (200, "artist"),
+        (403, "judge"),
+        (401, None),
+    ]
 
 
 def test_an_open_gateway_asks_for_no_key_and_says_so():

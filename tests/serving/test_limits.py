@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -66,6 +65,36 @@ def test_chunks_are_counted(url):
     assert problem["type"] == "/problems/too-large"
 
 
+@pytest.mark.parametrize("content", [bytes(100_000), [bytes(50_000)] * 2], ids=["announced", "chunks"])
+def test_a_body_as_large_as_it_may_be_is_read(url, content):
+    given = content if isinstance(content, bytes) else iter(content)
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        answer = client.post("/score", content=given, headers={"Content-Type": "image/png"})
+    assert "20,000" in answer.json()["detail"]  # what one file may have, which a larger body would not hear
+
+
+def test_who_breaks_off_after_a_refusal_hears_of_nothing_else(url):
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(post("/score", "Content-Type: text/plain", "Transfer-Encoding: chunked"))
+        received = connection.recv(65536)
+        connection.sendall(b"no chunk\r\n")
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 415")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_who_leaves_after_a_refusal_holds_nobody_up(url):
+    address = urlsplit(url)
+    for _ in range(3):
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(post("/score", "Content-Type: text/plain", "Content-Length: 50000"))
+            assert connection.recv(65536).startswith(b"HTTP/1.1 415")
+    with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
+        assert client.get("/healthz").status_code == 200
+
+
 def test_a_file_above_its_own_limit_is_refused_and_the_connection_kept(url):
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.post("/score", files={"files": ("a.png", b"x" * 20_001)})
@@ -125,14 +154,11 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_disturbs_nobody(url, cap
     assert not caplog.records
 
 
-def test_chunked_json_is_read(url):
-    def body() -> Iterator[bytes]:
-        yield b'{"n"'
-        yield b": 2}"
-
+@pytest.mark.parametrize(("chunks", "cards"), [([b'{"n"', b": 2}"], 2), ([], 1)])
+def test_chunked_json_is_read(url, chunks, cards):
     with httpx.Client(base_url=url, trust_env=False) as client:
-        answer = client.post("/generate", content=body(), headers={"Content-Type": "application/json"})
-    assert len(answer.json()["data"]) == 2
+        answer = client.post("/generate", content=iter(chunks), headers={"Content-Type": "application/json"})
+    assert len(answer.json()["data"]) == cards
 
 
 @pytest.mark.parametrize("size", [90_000, 200_000], ids=["wrong type", "too large"])

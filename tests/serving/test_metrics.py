@@ -143,6 +143,16 @@ def test_connections_that_the_gateway_ends_are_counted_by_why(sent: bytes, reaso
             time.sleep(0.005)
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"])
+def test_connections_that_the_client_ends_are_not_counted_as_cut(sent: bytes):
+    with live_app(FakeBackend(), Settings(body_timeout=0.1)) as (app, url):
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port)) as line:
+            line.sendall(sent)
+        time.sleep(0.2)
+        assert scrape(app.state.metrics).of("holofoil_connections_cut_total") == 0
+
+
 def test_connections_that_make_room_are_counted():
     settings = Settings(metrics="here", max_connections=2)
     with live_app(FakeBackend(), settings) as (app, url), contextlib.ExitStack() as stack:

@@ -12,12 +12,14 @@ import httpx
 import pytest
 
 from serving.contract import BATCH_SIZES
+from serving.exchange import CLIENT_GONE
 from serving.problems import retry_after
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
-from tests.fakes.live import live
+from tests.fakes.live import live, live_app
 from tests.serving.asking import client_of, is_problem
+from tests.serving.test_exchange import Ear
 
 CARD = [("files", ("card.png", pictures.file(pictures.plain(70, 50))))]
 
@@ -59,7 +61,7 @@ def settings(**given: object) -> Settings:
     return Settings.model_validate(given)
 
 
-def test_a_full_queue_refuses_at_once_and_without_reading_a_body():
+def test_a_full_queue_refuses_at_once_and_without_reading_a_body(caplog: pytest.LogCaptureFixture):
     backend = GatedBackend()
     with (
         live(backend, settings(max_rows=16, slots=1)) as url,
@@ -79,6 +81,7 @@ def test_a_full_queue_refuses_at_once_and_without_reading_a_body():
         assert sorted(answer.result().status_code for answer in admitted) == [200] * 3 + [503] * 4
         assert scoring.result().status_code == 200
         assert client.post("/generate").status_code == 200
+    assert "serving.problems" not in {record.name for record in caplog.records}  # a line for each would cost
 
 
 def test_a_full_queue_for_scores_reads_no_upload():
@@ -132,6 +135,18 @@ def test_rows_of_a_client_that_left_are_not_drawn():
         backend.gate.set()
         assert first.result().status_code == last.result().status_code == 200
         assert sum(backend.calls) - 1 <= BATCH_SIZES[2]
+
+
+def test_of_pipelined_requests_the_one_at_work_hears_that_its_client_has_left():
+    backend, ear = GatedBackend(), Ear()
+    with live_app(backend, settings(body_timeout=0.1)) as (app, url):
+        app.state.witnesses.append(ear)
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as line:
+            line.sendall(b"GET /generate?seed=1 HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+            soon(lambda: backend.calls == [1])
+            time.sleep(0.2)  # also when it leaves later than a body may come
+        assert ear.next().status == CLIENT_GONE
+        backend.gate.set()
 
 
 def test_requests_at_the_same_time_share_calls_and_each_gets_its_own_cards():

@@ -4,7 +4,15 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from serving import problems
-from serving.backend import BackendError, Unavailable
+from serving.backend import (
+    BackendError,
+    BadAnswer,
+    DeadlineExceeded,
+    Draining,
+    NotReady,
+    Overloaded,
+    Unavailable,
+)
 from serving.problems import KINDS, Fault, Problem, Refusal, answer, from_backend, from_http
 
 
@@ -33,9 +41,26 @@ def test_what_the_framework_says_is_not_passed_on():
         assert "secret" not in json.dumps([refusal.detail, refusal.kind.title])
 
 
-def test_a_backend_may_refine_its_errors():
-    class Restarting(Unavailable):
-        pass
+class Restarting(Unavailable):
+    """A backend may refine its errors."""
 
-    assert from_backend(Restarting("Wait.")).kind == problems.BACKEND_UNAVAILABLE
-    assert from_backend(BackendError("Odd.")).kind == problems.BACKEND_ERROR
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NotReady("Later."), problems.NOT_READY),
+        (Draining("Elsewhere."), problems.DRAINING),
+        (Overloaded("Later.", 3.0), problems.OVERLOADED),
+        (Unavailable("Later."), problems.BACKEND_UNAVAILABLE),
+        (Restarting("Later."), problems.BACKEND_UNAVAILABLE),
+        (DeadlineExceeded("Fewer."), problems.DEADLINE_EXCEEDED),
+        (BadAnswer("Export them."), problems.BACKEND_ERROR),
+        (BackendError("Odd."), problems.BACKEND_ERROR),
+    ],
+)
+def test_every_failure_of_the_models_is_a_problem_of_its_own(error, kind):
+    assert from_backend(error).kind == kind
+
+
+def test_a_client_is_told_how_long_the_models_will_take():
+    assert 20 <= int(from_backend(Unavailable("Later.", retry_after=20)).headers["Retry-After"]) <= 24

@@ -122,7 +122,7 @@ def left(answer: httpx.Response) -> int:
 
 
 def test_cards_are_counted_and_every_answer_tells_what_is_left():
-    with gateway(rate_address="40/hour") as client:
+    with gateway(rate_address="40/hour", metrics="here") as client:
         answer = client.post("/generate", json={"n": 4})
         assert answer.headers["ratelimit-policy"] == '"address";q=40;w=3600;qu="cards"'
         assert left(answer) == 36
@@ -132,7 +132,7 @@ def test_cards_are_counted_and_every_answer_tells_what_is_left():
         assert left(client.post("/score", files=files)) == 32
         assert left(client.post("/generate", json={"n": 17})) == 31  # what is wrong counts as one
         assert left(client.post("/score", content=b"x" * 9)) == 30
-        for path in ("/healthz", "/readyz", "/openapi.json", "/", "/nothing"):
+        for path in ("/healthz", "/readyz", "/openapi.json", "/metrics", "/", "/nothing"):
             assert "ratelimit" not in client.get(path).headers
 
 
@@ -194,7 +194,7 @@ def test_each_key_has_its_own_rate_and_wrong_keys_use_up_their_address(tmp_path)
         ("127.0.0.1", ["1.1.1.1", "2.2.2.2"], False),
         ("127.0.0.0/8", ["1.1.1.1", "2.2.2.2"], False),
         ("127.0.0.1", ["3.3.3.3, 1.1.1.1", "4.4.4.4, 1.1.1.1"], True),  # only the proxy's own word counts
-        ("127.0.0.1", ["2001:db8::1", "2001:db8::2"], True),  # one client has a whole /64
+        ("127.0.0.1", ["2001:db8::1", "2001:db8::ffff:0:0:2"], True),  # one client has a whole /64
         ("127.0.0.1", ["2001:db8::1", "2001:db8:0:1::1"], False),
         ("127.0.0.1", ["::ffff:1.1.1.1", "1.1.1.1"], True),
         ("127.0.0.1", ["nonsense", "other nonsense"], True),

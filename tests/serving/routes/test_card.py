@@ -163,6 +163,7 @@ def test_a_kind_is_named_in_the_query(kinds_client):
         ("seed=%D9%A3", "/seed"),  # an Arabic three
         ("seed=1&seed=1", "/seed"),
         ("seed=1&colour=pink", "/colour"),
+        ("seed=1&colour=", "/colour"),
         ("seed=1&%3Cb%3E=pink", ""),
         ("seed=1&truncation=nan", "/truncation"),
         ("seed=1&truncation=1e999", "/truncation"),
