@@ -12,7 +12,7 @@ from tests.fakes import pictures
 from training import dataset
 from training.config import BadConfig
 from training.dataset import BadDataset
-from training.folder import parse_size, refuse_size
+from training.folder import in_threads, parse_size, refuse_size
 from training.prepare import holdout_hashes, prepare
 from training.presets import configure
 
@@ -44,6 +44,10 @@ def test_any_mix_of_formats_and_sizes_becomes_one_array(folder, tmp_path):
     assert isinstance(cards.cards, np.memmap)
     assert len(cards.train) + len(cards.holdout) == 40
     assert not set(cards.train) & set(cards.holdout)
+    widths = [50 + number % 15 for number in range(40)]
+    assert cards.aspect == pytest.approx(
+        np.median(widths) / 70, abs=1e-4
+    )  # as they came, not as they are cut
 
 
 def test_every_row_is_the_picture_that_the_manifest_names(folder, tmp_path):
@@ -62,14 +66,17 @@ def test_unreadable_files_are_skipped_with_their_reason(folder, tmp_path, capsys
     whole = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.txt").write_text("no picture and not said to be one")
+    (folder / "clear\x1b[2J.png").touch()  # would clear a terminal
     prepare(folder, tmp_path / "data", 56, 40)
     skipped = {skip["file"]: skip["reason"] for skip in manifest(tmp_path / "data")["skipped"]}
+    assert skipped.pop("clear\x1b[2J.png")
     assert skipped.keys() == {"empty.png", "text.jpg", "cut.png"}
     assert "empty" in skipped["empty.png"]
     assert "none of PNG" in skipped["text.jpg"]
     assert "damaged" in skipped["cut.png"]
     said = capsys.readouterr().err
     assert all(f"{name}: {reason}" in said for name, reason in skipped.items())
+    assert "\x1b" not in said
 
 
 def test_pictures_of_other_formats_and_broken_links_are_told(folder, tmp_path, capsys):
@@ -111,6 +118,10 @@ def test_five_to_ten_percent_of_distinct_cards_are_held_out_and_never_more_than_
 
 def test_a_large_folder_holds_out_a_thousand():
     assert len(holdout_hashes([f"{number:064x}" for number in range(50_000)])) == 1000
+
+
+def test_of_many_pictures_none_is_passed_over_and_their_order_stays():
+    assert list(in_threads(str, list(range(1_100)), "")) == [str(number) for number in range(1_100)]
 
 
 @pytest.mark.parametrize("readable", [0, 15])
@@ -281,6 +292,10 @@ def test_a_good_folder_is_told_nothing_but_its_size(tmp_path, capsys):
     prepare(folder, tmp_path / "data", 14, 10)
     said = capsys.readouterr().err
     assert not any(word in said for word in ("note", "warning", "critical", "Left out"))
+
+
+def test_a_size_is_written_as_width_and_height():
+    assert parse_size("40x56") == (56, 40)
 
 
 @pytest.mark.parametrize("size", [(0, 0), (-8, 8), (8, 0), (7, 56), (200_000, 200_000)])

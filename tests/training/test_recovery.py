@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from tests.fakes import disk
 from tests.training.ends import equal, state
 from tests.training.small_disk import small_files
 from training import dataset, train
-from training.checkpoints import Checkpoints, Progress
+from training.checkpoints import BadCheckpoint, Checkpoints, Progress
 from training.loop import Diverged, Loop
 from training.models import Networks
 from training.prepare import prepare
@@ -159,6 +161,15 @@ def test_weights_that_are_no_numbers_are_not_saved(data, tmp_path):
     assert loop.run.checkpoints.steps() == []
 
 
+def test_a_checkpoint_starts_the_time_to_the_next_anew(data, tmp_path):
+    cards, config = dataset.load(data), configure("smoke", 56, 40)
+    loop = Loop(config, Run.create(tmp_path / "run", config, Source.of(data, cards)), cards)
+    loop.saved -= 60 * config.checkpoint_minutes
+    assert loop.unsaved_too_long()
+    loop.attend({"checkpoint"}, {})
+    assert not loop.unsaved_too_long()
+
+
 def test_a_changed_configuration_is_refused_by_the_name_of_what_changed(data, tmp_path):
     run = train.start(data, tmp_path / "run", "smoke", images=8, r1=1.0)
     written = run.config
@@ -244,10 +255,52 @@ def test_progress_survives_its_file():
     assert Progress.from_json(progress.to_json()) == progress
 
 
+def test_a_run_starts_with_the_probability_that_it_was_given():
+    for augment, start in (("adaptive", 0.25), (0.5, 0.5), (0.0, 0.0)):
+        config = configure("smoke", 56, 40, augment=augment, augment_from=0.25)
+        assert Progress.at_start(config).probability == start
+
+
+def small() -> dict[str, Any]:
+    """State enough for a checkpoint."""
+    return {"average": keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])}
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path):
+    with disk.watched() as asked:
+        Checkpoints(tmp_path).save(Progress.at_start(configure("smoke", 56, 40)), **small())
+    named = asked.index(("named", tmp_path / "0"))
+    before = {path.relative_to(tmp_path) for what, path in asked[:named] if what == "opened"}
+    files = {Path(".0.part", path.name) for path in (tmp_path / "0").iterdir()}
+    assert len(files) == 3
+    assert before >= {Path(".0.part"), *files}
+    assert ("opened", tmp_path) in asked[named:]
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_is_not_in_the_way(tmp_path):
+    for left in (".7.part", ".7.gone", ".3.gone", "5"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "weights.index").write_text("half")
+    checkpoints, state = Checkpoints(tmp_path), small()
+    for step in (7, 5):  # the step before is damaged, and from there it goes on
+        checkpoints.save(replace(Progress.at_start(configure("smoke", 56, 40)), step=step), **state)
+    assert [path.name for path in tmp_path.iterdir()] == ["5"]
+    loaded = checkpoints.load(**state)
+    assert loaded
+    assert loaded.step == 5
+
+
+def test_a_checkpoint_that_lacks_a_part_is_not_filled_up_with_chance(tmp_path):
+    checkpoints, state = Checkpoints(tmp_path), small()
+    checkpoints.save(Progress.at_start(configure("smoke", 56, 40)), **state)
+    with pytest.raises(BadCheckpoint, match="No checkpoint"):
+        checkpoints.load(**state, discriminator=small()["average"])
+
+
 def test_a_checkpoint_is_not_dropped_for_damaged_ones_of_later_steps(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     progress = Progress.at_start(configure("smoke", 56, 40))
-    state = {"average": keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])}
+    state = small()
     for step in (100, 317, 318, 319):
         checkpoints.save(replace(progress, step=step, best_step=100), **state)
     for step in (317, 318, 319):

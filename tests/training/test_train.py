@@ -21,12 +21,13 @@ from training import dataset, train
 from training.checkpoints import BadCheckpoint, out_of_reach
 from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
-from training.loop import STOPS
+from training.feed import Feed
+from training.loop import STOPS, Window, stopping
 from training.models import Networks, draw
 from training.prepare import prepare
 from training.presets import configure
 from training.run import BadRun, Run, Source, grid
-from training.step import Step, adam
+from training.step import METRICS, Step, adam
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,7 @@ def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_words_and_keeps_those
     assert ran.returncode == 1
     assert "after step 3 could not be written" in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert {path.name for path in run.checkpoints.folder.iterdir()} == {"1", "2"}
     assert run.restore(Networks.build(run.config)) == 16
 
 
@@ -393,6 +395,43 @@ def test_every_signal_that_asks_for_an_end_leaves_a_checkpoint(data, tmp_path, s
     run = train.start(data, tmp_path / "run", "smoke", images=800_000)
     asking.join()
     assert run.restore(Networks.build(run.config)) > 0
+
+
+def test_signals_are_asked_about_while_a_run_lasts_and_a_second_ctrl_c_is_not_caught():
+    before = {number: signal.getsignal(number) for number in STOPS}
+    given = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_IGN,
+    }
+    try:
+        for number, handler in given.items():
+            signal.signal(number, handler)
+        with stopping() as stopped:
+            signal.raise_signal(signal.SIGHUP)  # ignored, as under nohup
+            assert not stopped()
+            signal.raise_signal(signal.SIGINT)
+            assert stopped()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert {number: signal.getsignal(number) for number in STOPS} == given
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_line_of_the_log_is_the_mean_of_its_own_steps(data):
+    with Feed(dataset.load(data), batch=8, seed=0) as feed:
+        feed.waited = 100.0  # for the steps before
+        began, window = time.perf_counter(), Window(feed)
+        for steps, value in ((1, 4.0), (3, 8.0)):
+            window.add(dict.fromkeys(METRICS, tf.constant(value)), steps)
+        time.sleep(0.01)
+        line = window.line(batch=8)
+        seconds = time.perf_counter() - began
+    assert {line[name] for name in METRICS} == {7.0}
+    assert line["input_wait"] == 0.0
+    assert 4 * 8 / seconds <= line["images_per_second"] < 4 * 8 / 0.01
 
 
 def test_a_grid_shows_every_card_in_order():

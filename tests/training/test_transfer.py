@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from training.export import export
 from training.models import Networks
 from training.presets import configure
 from training.run import Run, Source
-from training.transfer import BadOrigin, names_of, read, weights_of
+from training.transfer import BadOrigin, keep_trained, names_of, read, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,22 @@ def test_a_run_is_started_from_the_weights_of_a_run(tiny_run, trained, tmp_path)
         for weight, theirs in zip(network.trainable_variables, origin.trainable_variables, strict=True):
             np.testing.assert_allclose(weight, theirs, atol=1e-7)
     assert run.checkpoints.steps() == [1, 0]  # what it started from is kept, for a run that is killed early
+
+
+def test_the_best_of_a_run_and_the_newest_of_a_store_are_the_start(tiny_run, trained, tmp_path):
+    config = configure("smoke", 56, 40)
+    best, newer = Networks.build(config), Networks.build(config)
+    run = Run.create(tmp_path / "run", config, Source(str(tmp_path), ""))
+    for step, networks in ((1, best), (2, newer)):
+        progress = replace(Progress.at_start(config), step=step, best_step=1)
+        run.save_checkpoint(progress, dict(networks.parts()))
+    assert equal(best.average, weights_of(run.folder, config).average)
+    store = shutil.copytree(tiny_run.store, tmp_path / "store")
+    for model in ("generator", "discriminator"):
+        shutil.copytree(store / model / str(tiny_run.version), store / model / "9")
+        (store / model / "old").mkdir()
+    keep_trained(newer.average, store / "generator" / "9")
+    assert equal(trained.average, weights_of(store, config).average)
 
 
 def test_a_store_gives_its_averaged_generator_to_both_and_its_discriminator(tiny_run, trained, capsys):

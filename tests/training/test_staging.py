@@ -1,0 +1,24 @@
+"""A folder that becomes another: whole or not at all, also after a power cut."""
+
+import os
+
+import pytest
+
+from tests.fakes import disk
+from training.staging import staged
+
+
+def test_all_that_a_folder_holds_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path):
+    with disk.watched() as asked, staged(tmp_path / "out") as staging:
+        (staging / "deep").mkdir()
+        (staging / "deep" / "file").write_text("whole")
+    named = asked.index(("named", tmp_path / "out"))
+    before = {path for what, path in asked[:named] if what == "opened"}
+    assert before >= {staging, staging / "deep", staging / "deep" / "file"}
+    assert ("opened", tmp_path) in asked[named:]
+
+
+def test_what_no_disk_takes_becomes_no_folder(tmp_path):
+    with pytest.raises(OSError, match="Invalid argument"), staged(tmp_path / "out") as staging:
+        (staging / "nothing").symlink_to(os.devnull)  # can be opened, and not synced
+    assert list(tmp_path.iterdir()) == []
