@@ -21,6 +21,7 @@ from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
 from serving.connection_metrics import ConnectionMetrics
+from serving.cores import cores
 from serving.doorstep import Doorstep
 from serving.envelope import Envelope
 from serving.exchange import Watch, Witness
@@ -152,11 +153,6 @@ def add_guards(app: FastAPI, settings: Settings, admission: Admission, tracer: T
     app.add_middleware(Envelope, life=app.state.life)
     app.add_middleware(Watch, witnesses=app.state.witnesses, tracer=tracer)
     app.add_middleware(Linger)
-
-
-def cores() -> int:
-    """Count the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hush_libraries() -> None:

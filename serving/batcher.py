@@ -240,8 +240,10 @@ class Batcher:
     def _next(self) -> tuple[Lane[Any], Batch[Any]] | None:
         """Return the next call of the lane whose turn it is, or of the other one."""
         now = asyncio.get_running_loop().time()
+        free = self._slots - sum(lane.calls for lane in self._turns)
+        waiting = sum(bool(lane.jobs) for lane in self._turns)
         for lane in self._turns:
-            if batch := lane.take(now):
+            if batch := lane.take(now, free if waiting == 1 else 1):
                 self._turns.sort(key=lambda other: other is lane)
                 if any(other.jobs for other in self._turns):
                     self._wake()
@@ -282,6 +284,7 @@ class Batcher:
         began = loop.time()
         self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows)
         lane.flying += batch.size
+        lane.calls += 1
         try:
             with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
                 answer = await lane.send(batch)
@@ -290,6 +293,7 @@ class Batcher:
             raise
         finally:
             lane.flying -= batch.size
+            lane.calls -= 1
             self._observer.called(lane.model, loop.time() - began)
         lane.pace.learn(batch.size, loop.time() - began)
         return answer

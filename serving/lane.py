@@ -1,6 +1,7 @@
 """The rows that wait for one model: whose they are, and which of them the next call takes. Knows no clock."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -209,6 +210,7 @@ class Lane(Generic[A]):
         self.pace = Pace()
         self.waiting = 0  # rows let in, of which some may not have come yet
         self.flying = 0  # rows in calls
+        self.calls = 0  # under way
         self.jobs: deque[Job[A]] = deque()
 
     @property
@@ -230,13 +232,16 @@ class Lane(Generic[A]):
         if job in self.jobs:
             self.jobs.remove(job)
 
-    def take(self, now: float) -> Batch[A] | None:
-        """Return the next call's rows, None if there are none; the gone and the late are passed over."""
+    def take(self, now: float, calls: int = 1) -> Batch[A] | None:
+        """Return the next call's rows, None if there are none; the gone and the late are passed over.
+
+        Where several calls can begin at once, this one takes its share of what waits.
+        """
         self.jobs = deque(job for job in self.jobs if job.wanted(now))
         if not self.jobs:
             return None
         alike = self._alike()
-        limit = worthwhile(sum(job.left for job in alike), self.pace)
+        limit = worthwhile(math.ceil(sum(job.left for job in alike) / calls), self.pace)
         pieces: list[Piece[A]] = []
         for job in alike:
             if limit > 0:

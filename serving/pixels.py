@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
 
+from serving.cores import step_back
 from serving.pace import Pace
-from serving.priority import step_back
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")

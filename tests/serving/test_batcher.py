@@ -297,6 +297,28 @@ def test_a_lane_is_first_come_first_served_and_the_two_take_turns(requests, cost
                 assert request.model == one.model or not waited
 
 
+def calls_at_once(*requests: Request, slots: int) -> list[tuple[str, int]]:
+    """Return the calls that begin when these requests come, as models and rows."""
+    models = Models()
+    told(list(requests), models, slots)
+    return sorted(
+        (call.model, len(call.numbers)) for call in models.calls if call.start == models.calls[0].start
+    )
+
+
+def test_rows_that_come_to_free_slots_share_them():
+    together = [Request(0.0, GENERATE.model, 1) for _ in range(8)]
+    assert calls_at_once(*together, slots=2) == [(GENERATE.model, 4)] * 2
+    assert calls_at_once(Request(0.0, GENERATE.model, 16), slots=2) == [(GENERATE.model, 8)] * 2
+    assert calls_at_once(Request(0.0, GENERATE.model, 16), slots=1) == [(GENERATE.model, 16)]
+    assert calls_at_once(Request(0.0, GENERATE.model, 40), slots=2) == [(GENERATE.model, 16)] * 2
+
+
+def test_rows_for_the_other_model_get_a_slot_too():
+    both = [Request(0.0, GENERATE.model, 16), Request(0.0, SCORE.model, 8)]
+    assert calls_at_once(*both, slots=2) == [(SCORE.model, 8), (GENERATE.model, 16)]
+
+
 @given(
     rows=st.lists(st.integers(1, 6), min_size=1, max_size=12),
     bad=st.integers(0, 11),

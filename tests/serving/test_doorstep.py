@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.datastructures import State
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
@@ -19,6 +19,7 @@ from serving.app import create_app
 from serving.connection import MOST_AHEAD
 from serving.exchange import Exchange
 from serving.life import Life
+from serving.problems import Refusal
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import serve
@@ -268,10 +269,16 @@ def test_who_was_turned_away_makes_room_for_another():
         assert lines[0].recv(1) == b""
 
 
+class Broken(Admission):
+    def refusal(self, method: str, path: str, query: bytes, headers: Headers) -> Refusal | None:
+        raise RuntimeError("a fault of our own")
+
+
 def test_a_doorstep_that_fails_leaves_all_to_the_application(caplog: pytest.LogCaptureFixture):
     settings = Settings()
     app = create_app(settings, FakeBackend())
-    broken = replace(app.state.doorstep, admission=Admission(State(), 1.0))  # has no gateway to ask
+    doorstep = app.state.doorstep
+    broken = replace(doorstep, admission=Broken(doorstep.admission.gateway, doorstep.admission.seconds))
     with serve(app, settings, broken) as url, client_of(url) as client:
         assert client.post("/generate").status_code == 200
     assert "The doorstep failed" in caplog.text

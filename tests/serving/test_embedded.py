@@ -19,8 +19,8 @@ from serving import noise
 from serving.backend import BadAnswer, DeadlineExceeded, ModelInfo, NotReady
 from serving.cards import decode_upload, fit
 from serving.contract import BATCH_SIZES
+from serving.cores import BEHIND
 from serving.embedded import EmbeddedBackend, complete_versions
-from serving.priority import BEHIND
 from serving.tfserving import TFServingBackend
 from tests.fakes import pictures
 from tests.fakes.batched import Batched
@@ -503,16 +503,19 @@ async def test_a_large_photograph_is_scored_alike_whether_decoded_whole_or_small
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
-def test_the_models_threads_step_back_behind_the_event_loop_and_tensorflows_with_them():
+def test_the_models_threads_share_the_cores_and_step_back_behind_the_event_loop():
     looking = f"""
 import asyncio, os
 from pathlib import Path
 from serving import noise
+from serving.cores import cores
 from serving.embedded import EmbeddedBackend
 
 async def main():
-    backend = EmbeddedBackend(Path({str(MODELS)!r}), deadline=60.0)
+    backend = EmbeddedBackend(Path({str(MODELS)!r}), deadline=60.0, calls=cores())
     await backend.generate(noise.draw(seed=7, n=3, size=8))
+    import tensorflow as tf
+    print("threads of a call:", tf.config.threading.get_intra_op_parallelism_threads())
     for thread in Path("/proc/self/task").iterdir():  # while none of them ends
         name = (thread / "comm").read_text().strip()
         print(name if name.startswith("tf_") else "", os.getpriority(os.PRIO_PROCESS, int(thread.name)))
@@ -521,6 +524,7 @@ async def main():
 asyncio.run(main())
 """
     told = subprocess.run([sys.executable, "-c", looking], capture_output=True, text=True, check=True).stdout
+    assert "threads of a call: 1\n" in told
     own = os.getpriority(os.PRIO_PROCESS, 0)
     niceness = [line.split() for line in told.splitlines() if line.startswith("tf_")]
     assert niceness

@@ -12,9 +12,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from serving.admission import works_on_pixels
-from serving.app import cores
+from serving.cores import BEHIND, cores
 from serving.pixels import Pixels
-from serving.priority import BEHIND
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend

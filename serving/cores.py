@@ -1,4 +1,7 @@
-"""Threads that compute step back behind the event loop, which has little to do and answers everybody."""
+"""The cores that this process has, and who goes first on them.
+
+Threads that compute step back behind the event loop, which has little to do and answers everybody.
+"""
 
 import contextlib
 import os
@@ -6,6 +9,11 @@ import sys
 
 BEHIND = 5
 """Niceness: of a core that both want, such a thread has a quarter (each step is a factor of 1.25)."""
+
+
+def cores() -> int:
+    """Count the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def step_back() -> None:
