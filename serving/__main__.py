@@ -18,12 +18,15 @@ class Parser(argparse.ArgumentParser):
             f"  {PREFIX}{name.upper()}: {field.description} Default: {field.default}"
             for name, field in Settings.model_fields.items()
         ]
-        return super().format_help() + "\n".join(["\nsettings, from the environment:", *lines, ""])
+        return super().format_help() + "\n".join(["\nsettings (environment variables):", *lines, ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve, or run the command that is named; return the exit code."""
-    parser = Parser(prog="holofoil-gateway", description="Serve cards over HTTP, or ask a gateway that does.")
+    parser = Parser(
+        prog="holofoil-gateway",
+        description="Serve cards over HTTP, or ask a running gateway.",
+    )
     shell.add_commands(parser)
     options = parser.parse_args(arguments)
     if options.command:

@@ -54,49 +54,49 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=MAX_PORT)
     """Port to listen on; 0 picks a free one."""
     tfserving: str | None = None
-    """host:port of TF Serving's gRPC; unset means the models run in this process."""
+    """host:port of TF Serving's gRPC endpoint; unset: the models run in this process (embedded)."""
     models: Path = STARTER_MODELS
-    """Model store that the embedded backend loads: generator/<version>/ and discriminator/<version>/."""
+    """Model store of the embedded backend, with generator/<version>/ and discriminator/<version>/."""
     deadline: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Seconds a request may wait for the models."""
     max_rows: int = Field(default=1024, ge=MAX_ROWS)
-    """Most cards that may wait for a model; requests beyond are refused at once."""
+    """Queue limit: cards that may wait for a model; requests beyond it are rejected at once."""
     max_wait: float = Field(default=0.8, gt=0)
-    """Seconds that cards may be expected to wait for those of others; what would wait longer is refused."""
+    """Limit on a request's expected queueing time, in seconds; those that would wait longer are rejected."""
     slots: int = Field(default=2, ge=1, le=16)
-    """Calls to the models at the same time: one alone leaves cores idle, more only take each other's."""
+    """Concurrent model calls: a single one leaves cores idle, too many compete for them."""
     drain_delay: float = Field(default=5.0, ge=0, allow_inf_nan=False)
-    """Seconds to go on serving after SIGTERM, while /readyz says that the gateway will end."""
+    """Seconds to keep serving after SIGTERM, while /readyz already reports the shutdown."""
     max_body: int = Field(default=32 * MEBIBYTE, gt=0)
     """Largest request body, in bytes."""
     max_file: int = Field(default=8 * MEBIBYTE, gt=0)
     """Largest uploaded file, in bytes."""
     max_bodies: int = Field(default=128 * MEBIBYTE, gt=0, validate_default=True)
-    """Bytes of all request bodies together that are held at once; beyond, clients are told to come again."""
+    """Memory limit for all request bodies together, in bytes; beyond it, clients are told to retry."""
     max_connections: int = Field(default=4096, ge=1)
-    """Connections at the same time; for one more the one that has been idle longest is closed."""
+    """Concurrent connections; beyond that, a new one replaces the one that has been idle longest."""
     body_timeout: float = Field(default=15.0, gt=0, allow_inf_nan=False)
-    """Seconds a client may take to send the head of a request, and as many for its body."""
+    """Seconds a client may take to send a request's head, and as many again for its body."""
     answer_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Seconds a client may leave an answer unread."""
+    """Seconds a client may take to read an answer."""
     keys_file: Path | None = None
-    """File of API keys, one name:sha256:rights a line; unset means everybody may do everything."""
+    """File of API keys, one name:sha256:rights a line; unset: everybody may do everything."""
     rate_key: CardRate = None
-    """Cards that one API key may ask for, such as 600/minute; unset means any number."""
+    """Rate limit in cards for each API key, such as 600/minute; unset: no limit."""
     rate_address: CardRate = None
-    """Cards that one address without a key may ask for, such as 60/minute; unset means any number."""
+    """Rate limit in cards for each address without a key, such as 60/minute; unset: no limit."""
     rate_store: SecretStr | None = None
-    """redis://host:port/db, where several gateways count cards together; unset means each counts alone."""
+    """redis://host:port/db through which several gateways share rate limits; unset: each counts alone."""
     trusted_proxies: str | None = None
-    """Addresses or networks whose X-Forwarded-For is believed, with commas; unset means none."""
+    """Addresses or networks of proxies whose X-Forwarded-For is trusted, comma-separated; unset: none."""
     origins: str | None = None
-    """Sites whose pages may call this gateway, as https://site.example, with commas; unset means none."""
+    """CORS: sites whose pages may call this gateway, comma-separated: https://site.example; unset: none."""
     metrics: str | None = None
-    """host:port to answer Prometheus on; `here` means at /metrics beside all else, unset nowhere."""
+    """host:port to serve Prometheus metrics on; `here`: at /metrics on the gateway's own port; unset: off."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged: info has a line for each request, debug also for health checks."""
+    """Lowest level that is logged: info logs each request, debug health checks too."""
     log_format: Literal["auto", "json", "text"] = "auto"
-    """How it is logged, on stderr: json, text, or auto for text on a terminal and json elsewhere."""
+    """Format of the log on stderr: json or text; auto: text on a terminal, json elsewhere."""
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and 
 T = TypeVar("T")
 
 REFUSED, USAGE, LATER = 1, 2, 3
-CODES = "exit codes: 0 done; 1 refused, or a file is in the way; 2 wrong command line; 3 may work later"
+CODES = "exit codes: 0 done; 1 refused, or the file exists; 2 wrong command line; 3 failed, may work later"
 
 HERE = "http://127.0.0.1:8000"
 VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
@@ -55,7 +55,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     """Let a parser know every command; `command` is the one that was named, None for serving."""
     parser.set_defaults(command=None)
     names = parser.add_subparsers(
-        title="commands, without which it serves", metavar="COMMAND", parser_class=argparse.ArgumentParser
+        title="commands (default: start the gateway)",
+        metavar="COMMAND",
+        parser_class=argparse.ArgumentParser,
     )
     for name, command in COMMANDS.items():
         added = names.add_parser(name, help=command.help, description=command.help, epilog=CODES)
@@ -99,19 +101,19 @@ def fail(code: int, reason: str) -> int:
 
 def gateway_options(parser: argparse.ArgumentParser) -> None:
     """Where the gateway is, and who asks; the key is no argument, which everyone on a machine could see."""
-    parser.add_argument("--url", help=f"of the gateway; $HOLOFOIL_URL, else {HERE}")
+    parser.add_argument("--url", help=f"address of the gateway (default: $HOLOFOIL_URL, or {HERE})")
     parser.add_argument(
         "--key-file",
         type=Path,
         metavar="FILE",
-        help="whose first line is the API key; $HOLOFOIL_KEY_FILE, or $HOLOFOIL_KEY",
+        help="file with the API key in its first line (default: $HOLOFOIL_KEY_FILE, else $HOLOFOIL_KEY)",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="for each 16 cards, retries included; 30",
+        help="time limit of each request of up to 16 cards, retries included (default: 30)",
     )
 
 
@@ -170,22 +172,28 @@ class Progress:
 
 def generate_options(parser: argparse.ArgumentParser) -> None:
     """What to draw, and where to."""
-    parser.add_argument("-n", type=int, default=1, help="how many cards; 1")
+    parser.add_argument("-n", type=int, default=1, help="number of cards (default: 1)")
+    parser.add_argument("--seed", type=int, help="seed of the first card, 0 to 4294967295 (default: random)")
+    parser.add_argument("--label", metavar="KIND", help="kind of all cards; `ready` lists the kinds")
     parser.add_argument(
-        "--seed", type=int, help="of the first card, 0 to 4294967295; without one it is drawn"
+        "--truncation",
+        type=float,
+        help="above 0, to 2; below 1: more typical cards, above: wilder (default: 1)",
     )
-    parser.add_argument("--label", metavar="KIND", help="the kind of all cards, one that `ready` lists")
-    parser.add_argument("--truncation", type=float, help="above 0, to 2: below 1 more typical; 1")
-    parser.add_argument("--format", choices=sorted(set(FORMATS.values())), help="png, or by the name of OUT")
-    parser.add_argument("--quality", type=int, help="1 to 100, of jpeg and webp")
-    output_options(parser, "folder for card-SEED.png, or a file for one card, or - for stdout; .")
+    parser.add_argument(
+        "--format",
+        choices=sorted(set(FORMATS.values())),
+        help="file format (default: by the ending of OUT, or png)",
+    )
+    parser.add_argument("--quality", type=int, help="quality of jpeg and webp, 1 to 100")
+    output_options(parser, "folder for card-SEED.png, or for one card a file or - for stdout (default: .)")
     gateway_options(parser)
 
 
 def output_options(parser: argparse.ArgumentParser, out: str) -> None:
     """Where to, and what may be overwritten."""
     parser.add_argument("-o", "--out", default=".", help=out)
-    parser.add_argument("--force", action="store_true", help="overwrite files")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
 def generate(options: argparse.Namespace) -> None:
@@ -251,9 +259,9 @@ def write(data: bytes, path: Path, force: bool) -> None:
 
 def score_options(parser: argparse.ArgumentParser) -> None:
     """What to judge."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG or WebP, or - for stdin")
-    parser.add_argument("--json", action="store_true", help="all that is known, an object in each line")
-    parser.add_argument("--lenient", action="store_true", help="judge the others where one cannot be read")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG or WebP file, or - for stdin")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line, with all details")
+    parser.add_argument("--lenient", action="store_true", help="score the others if a file is unreadable")
     gateway_options(parser)
 
 
@@ -295,14 +303,22 @@ def in_columns(card: "JudgedCard | UnreadCard") -> str:
 
 def morph_options(parser: argparse.ArgumentParser) -> None:
     """Which cards to pass, and how."""
-    parser.add_argument("seeds", nargs="+", type=int, metavar="SEED", help="of the cards to pass, in order")
-    parser.add_argument("--frames", type=int, help="from one card to the next; 12")
-    parser.add_argument("--milliseconds", type=int, help="for each frame; 80")
-    parser.add_argument("--once", action="store_true", help="end with the last card, do not go on for ever")
-    parser.add_argument("--label", metavar="KIND", help="the kind of all frames, one that `ready` lists")
-    parser.add_argument("--truncation", type=float, help="above 0, to 2: below 1 more typical; 1")
-    parser.add_argument("--format", choices=sorted(set(MOVING.values())), help="webp, or by the name of OUT")
-    output_options(parser, "file, or folder for morph-FIRST-LAST.webp, or - for stdout; .")
+    parser.add_argument("seeds", nargs="+", type=int, metavar="SEED", help="seeds of the cards, in order")
+    parser.add_argument("--frames", type=int, help="number of frames from one card to the next (default: 12)")
+    parser.add_argument("--milliseconds", type=int, help="duration of each frame (default: 80)")
+    parser.add_argument("--once", action="store_true", help="end with the last card instead of looping")
+    parser.add_argument("--label", metavar="KIND", help="kind of all frames; `ready` lists the kinds")
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        help="above 0, to 2; below 1: more typical cards, above: wilder (default: 1)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=sorted(set(MOVING.values())),
+        help="file format (default: by the ending of OUT, or webp)",
+    )
+    output_options(parser, "file, or folder for morph-FIRST-LAST.webp, or - for stdout (default: .)")
     gateway_options(parser)
 
 
@@ -335,8 +351,8 @@ def morph(options: argparse.Namespace) -> None:
 
 def ready_options(parser: argparse.ArgumentParser) -> None:
     """How long to wait."""
-    parser.add_argument("--wait", action="store_true", help="until the models are ready or --timeout is over")
-    parser.add_argument("--json", action="store_true", help="all that is known")
+    parser.add_argument("--wait", action="store_true", help="wait for the models, at most --timeout")
+    parser.add_argument("--json", action="store_true", help="print a JSON object with all details")
     gateway_options(parser)
 
 
@@ -354,8 +370,10 @@ def ready(options: argparse.Namespace) -> None:
 
 def key_options(parser: argparse.ArgumentParser) -> None:
     """Whose key it is, and what it may do."""
-    parser.add_argument("name", help="whose key it is, for logs and limits")
-    parser.add_argument("--rights", nargs="+", choices=keys.RIGHTS, default=["generate", "score"])
+    parser.add_argument("name", help="name of the key, for the log and rate limits")
+    rights = ["generate", "score"]
+    words = f"what the key may do (default: {' '.join(rights)})"
+    parser.add_argument("--rights", nargs="+", choices=keys.RIGHTS, default=rights, help=words)
 
 
 def make_key(options: argparse.Namespace) -> None:
@@ -370,8 +388,8 @@ def make_key(options: argparse.Namespace) -> None:
 
 COMMANDS = {
     "generate": Command("draw cards into files", generate, generate_options),
-    "score": Command("judge pictures", score, score_options),
-    "morph": Command("turn cards into each other as a moving picture", morph, morph_options),
-    "ready": Command("tell whether the models answer", ready, ready_options),
-    "key": Command("make an API key, and its line for HOLOFOIL_KEYS_FILE", make_key, key_options),
+    "score": Command("score pictures", score, score_options),
+    "morph": Command("morph cards into each other, as an animation", morph, morph_options),
+    "ready": Command("check whether the models answer", ready, ready_options),
+    "key": Command("create an API key, and its line for HOLOFOIL_KEYS_FILE", make_key, key_options),
 }

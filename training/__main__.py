@@ -27,7 +27,7 @@ def sample_cards(out: Out, count: int = 1000, seed: int = 0) -> None:
 
     Args:
         out: Folder to write the cards into.
-        count: How many.
+        count: Number of cards.
         seed: The same seed draws the same cards.
     """
     from training.sample_cards.cards import sample_cards
@@ -40,10 +40,11 @@ def prepare(folder: Folder, out: Out, size: str = "auto", orientation: Literal["
 
     Args:
         folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not.
-        out: The dataset to make.
-        size: WIDTHxHEIGHT the networks will draw: 40x56, 80x112 and 160x224 for trading cards, 64x64 for the
-            posted networks; auto takes small cards of the pictures' own shape.
-        orientation: one leaves out landscape pictures among portrait ones, or the reverse; any squashes all.
+        out: Folder for the dataset.
+        size: WIDTHxHEIGHT of the cards that the networks will draw: 40x56, 80x112 or 160x224 for trading
+            cards, 64x64 for the posted networks; auto chooses small cards of the pictures' own shape.
+        orientation: one leaves out landscape pictures among portrait ones, or the reverse; any keeps them
+            and squashes them to the same shape.
     """
     from training.folder import parse_size
     from training.prepare import prepare
@@ -64,21 +65,21 @@ def audit(
     crop: bool = False,
     near: bool = False,
 ) -> int:
-    """Look at every picture of a folder and say what will harm a GAN that is trained on them.
+    """Check every picture of a folder for what will harm a GAN trained on them.
 
     The exit code is 0 if nothing is worse than a note, 1 if something is, 2 if the folder cannot be judged.
 
     Args:
         folder: Folder of PNG, JPEG, WebP, BMP or GIF files, nested or not; nothing in it is changed.
-        size: WIDTHxHEIGHT the networks will draw, or auto, as for prepare.
-        preset: What the pictures are to be trained with, as for train; auto takes tiny, or base on a GPU.
-        orientation: one finds fault with landscape among portrait, or the reverse; any does not.
-        page: HTML file to write, with pictures of everything that was found; it needs no network.
-        json: Print everything for a program, not for people.
-        fix: Folder to fill with what is fit for training, as links or copies in the same sub-folders: without
-            what cannot be read, is animated, blank or lies the other way, and with one of each copy.
+        size: WIDTHxHEIGHT of the cards that the networks will draw, or auto, as for prepare.
+        preset: Preset that you will train with, as for train; auto is tiny, or base on a GPU.
+        orientation: one reports landscape pictures among portrait ones, or the reverse; any does not.
+        page: HTML file to write, with pictures of every finding; it needs no network.
+        json: Print everything as JSON.
+        fix: Folder for a cleaned copy, as links or copies in the same sub-folders: without unreadable,
+            animated, blank and wrongly oriented pictures, and with one picture of each set of copies.
         crop: With --fix, cut wider margins down to the usual ones.
-        near: With --fix, keep one of each near copy too.
+        near: With --fix, also keep only one picture of each set of near copies.
     """
     from training.audit.audit import NoAudit, audit
     from training.audit.fix import fix as fix_folder
@@ -119,26 +120,26 @@ def train(
     Args:
         data: A prepared dataset.
         run: Folder of the run: samples, metrics and checkpoints.
-        preset: auto, by machine and hours; nano for a CPU and minutes, tiny for a CPU and some 45 minutes,
-            base for a GPU, smoke for seconds; seed, the posted recipe that fails; or to compare with:
-            dcgan-r1, r3, hinge-sn.
-        images: Images to show before the run is over; the preset's own if not given.
-        hours: Hours to train for, instead of images: a few steps tell how many images that is.
-        batch: Images in a step; the preset's own if not given.
+        preset: auto chooses by machine and hours; nano is for minutes on a CPU, tiny for some 45 minutes on
+            a CPU, base for a GPU, smoke for seconds; seed is the posted recipe that fails; dcgan-r1, r3 and
+            hinge-sn are for comparison.
+        images: Real images to train on in total; the preset's own number if not given.
+        hours: Hours to train for, instead of images; a few timed steps tell how many images that is.
+        batch: Images in a step; the preset's own number if not given.
         augment: Probability of each augmentation, or adaptive: as much as keeps the discriminator from
             memorising the cards; adaptive if not given.
         seed: The same seed, data and machine repeat the run; 0 if not given.
-        labels: folders trains each first sub-folder of the pictures as a kind of card of its own.
-        origin: Run or model store whose weights to start from: of the same shape, or a run on cards half as
-            large.
-        freeze: How many of the discriminator's first convolutions stay as they are, with --from.
+        labels: folders makes each top-level sub-folder of the pictures a kind of card.
+        origin: Run or model store whose weights to start from: with networks of the same shape, or a run on
+            cards of half the width and height.
+        freeze: With --from, the number of the discriminator's first convolutions whose weights do not change.
         projected: Weight of a second discriminator, on frozen image features; 0 trains without it; the
             preset's own if not given.
-        precision: What convolutions compute in; bfloat16 if not given and the device multiplies it.
-        doctor: watch names what goes wrong, act also treats it, off does neither; act if not given.
-        without: Treatments that the doctor is not to try.
-        dry_run: Say what the run would take and stop; nothing is written.
-        resume: Go on with the run as it was started; only --images, --doctor and --without may change.
+        precision: Number format of the convolutions; bfloat16 if not given and the device supports it.
+        doctor: watch reports what goes wrong, act also treats it, off does neither; act if not given.
+        without: Treatments that the doctor must not try.
+        dry_run: Print what the run would cost, and stop; nothing is written.
+        resume: Continue a run as it was started; only --images, --doctor and --without may change.
     """
     import_tensorflow()
     from training import train as trainer
@@ -184,8 +185,8 @@ def export(run: Run, store: Store, data: Path | None = None) -> None:
 
     Args:
         run: Folder of the run.
-        store: Model store; a new version appears in it whole or not at all.
-        data: The run's dataset, if it is no longer where it was at training.
+        store: Model store to publish a new version in, atomically.
+        data: The run's dataset, if it was moved since the training.
     """
     import_tensorflow()
     from training.export import export
@@ -202,16 +203,16 @@ def evaluate(
     seeds: int = 3,
     inception: Path | None = None,
 ) -> None:
-    """Measure how good a run's cards are, beside what real cards reach against each other.
+    """Measure how good a run's cards are, beside what real cards score against each other.
 
     Writes evaluation.json and neighbours.png, generated cards beside their nearest training cards, into RUN.
 
     Args:
         run: Folder of the run.
-        data: The run's dataset, if it is no longer where it was at training.
-        count: Generated cards in a draw, and real cards to compare them with.
-        seeds: Draws, from which the spread is taken.
-        inception: Weights of Keras' InceptionV3 without its top, if they are not in Keras' own folder.
+        data: The run's dataset, if it was moved since the training.
+        count: Number of generated cards in a sample, and of real cards to compare them with.
+        seeds: Number of samples, from which the spread is computed.
+        inception: File with the weights of Keras' InceptionV3 without its top, if not in Keras' own folder.
     """
     import_tensorflow()
     from training.evaluate import evaluate
@@ -231,20 +232,20 @@ def doctor(
 ) -> int:
     """Say why a GAN fails: from its script or notebook, its log, or the folder of a run.
 
-    Nothing of it is run. Ends with 0 if there is nothing above a note, with 1 if there is, with 2 if the
+    Scripts are read, not run. The exit code is 0 if nothing is worse than a note, 1 if something is, 2 if the
     target cannot be read.
 
     Args:
         target: A .py or .ipynb file; a log as CSV, JSONL, Keras' History, printed lines or TensorBoard's
-            events; a folder of those events, or of a run, also one that goes on; with --demo, the folder to
-            write into, doctor-demo if not given.
-        fix: Also write a repaired script there; the original stays as it is.
-        columns: Which of a log's columns is which, where the guess is wrong: d_loss=col7,g_loss=gan.
-        plot: Picture of a log's curves with the findings marked; if not given beside the log, and none
-            of a run.
-        json: Findings as JSON.
-        demo: Instead, train a recipe that fails and its repairs, one by one, and draw what each changes.
-        minutes: Of processor time for each of the demo's eight recipes.
+            events; a folder of such events; the folder of a run, also one that is still training; with
+            --demo, the folder to write into, doctor-demo if not given.
+        fix: Also write a repaired script to this file; the original stays as it is.
+        columns: Which column of a log is which signal, to correct a wrong guess: d_loss=col7,g_loss=gan.
+        plot: File for a picture of the log's curves, with the findings marked; if not given, it is written
+            beside a log, and not at all for a run.
+        json: Print the findings as JSON.
+        demo: Train a recipe that fails, then its repairs, one by one, and draw what each changes.
+        minutes: Processor time for each of the demo's eight recipes, in minutes.
     """
     from training.doctor import consult
 
