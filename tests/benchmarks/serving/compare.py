@@ -1,17 +1,18 @@
 """Holofoil beside others that serve the same models on this machine, asked by one client.
 
-    python -m tests.benchmarks.serving.compare [--seconds 8] [--rates 40 160] [--rounds 1] [--only NAME ...]
+    python -m tests.benchmarks.serving.compare [--seconds 2] [--rounds 5] [--rates 40 160] [--only NAME ...]
 
-Closed loops of 1, 8 and 64 requests for one card each; then open loops at fixed rates, whose latency counts
-from the moment a request was meant to be sent. `raw` is TF Serving's protocol without a gateway: arrays, no
-pictures, in full buckets or one card a call. CPU and memory are those of the servers, not of the client.
+All are started first. Then they take turns: closed loops of 1, 8 and 64 requests for one card each, and open
+loops at fixed rates, whose latency counts from the moment a request was meant to be sent. A line of the table
+is done in rounds of short turns, and ratios are those within a round, so that a machine that is slower for a
+minute is slower for all. `raw` is TF Serving's protocol without a gateway: arrays, no pictures, in full
+buckets or one card a call. CPU and memory are those of the servers, not of the client.
 """
 
 import argparse
-import functools
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import psutil
@@ -19,43 +20,24 @@ import uvloop
 
 from serving.contract import MAX_ROWS
 from serving.settings import STARTER_MODELS
-from tests.benchmarks.serving import contenders, processes, references
+from tests.benchmarks.serving import contenders, entrants, processes, references, verdict
 from tests.benchmarks.serving.connection import get
-from tests.benchmarks.serving.contenders import CONTENDERS, FORMATS, Target, WrongCard
+from tests.benchmarks.serving.contenders import CONTENDERS, FORMATS, WrongCard
+from tests.benchmarks.serving.entrants import Asked, Entrant
 from tests.benchmarks.serving.environments import CannotInstall
-from tests.benchmarks.serving.load import Ask, Load, Pool, closed, opened, percentile
+from tests.benchmarks.serving.load import Pool, closed
 from tests.benchmarks.serving.processes import CannotStart
 from tests.benchmarks.serving.raw import Raw
+from tests.benchmarks.serving.references import References
 
 CONCURRENCY = (1, 8, 64)
 REFERENCES = 32
-RAW, ONE_BY_ONE = "raw, full buckets", "raw, one a call"
+RAW = "raw"
 
 HEAD = (
-    f"{'':<20} {'format':<6} {'asked':>8} {'images/s':>9} {'p50 ms':>8} "
-    f"{'p99 ms':>8} {'CPU s/1000':>11} {'MB':>6}  failed"
+    f"{'':<18} {'images/s':>8} {'least':>6} {'most':>6} {'p50 ms':>7} {'p99 ms':>7} "
+    f"{'CPU s/1000':>10} {'MB':>5}  failed"
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    format: str
-    asked: str
-    rate: float  # images a second
-    p50: float  # ms
-    p99: float
-    cpu: float  # seconds for 1,000 images
-    memory: float  # MB
-    failed: str  # how many had another status than 200, or none
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name:<20} {self.format:<6} {self.asked:>8} {self.rate:>9.1f} {self.p50:>8.1f} "
-            f"{self.p99:>8.1f} {self.cpu:>11.2f} {self.memory:>6.0f}  {self.failed}"
-        )
 
 
 def main() -> int:
@@ -63,37 +45,66 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="each load lasts")
+    parser.add_argument("--seconds", type=float, default=2.0, help="each turn lasts")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that each takes with each load")
     parser.add_argument("--rates", type=float, nargs="*", default=[40.0, 160.0], help="requests a second")
-    parser.add_argument("--rounds", type=int, default=1, help="the whole of it, medians at the end")
-    parser.add_argument("--only", nargs="*", default=["raw", *CONTENDERS], choices=["raw", *CONTENDERS])
+    parser.add_argument("--only", nargs="*", default=[RAW, *CONTENDERS], choices=[RAW, *CONTENDERS])
     parser.add_argument("--store", type=Path, default=STARTER_MODELS)
     arguments = parser.parse_args()
-    rows = medians(uvloop.run(measure(arguments)))
-    if arguments.rounds > 1:
-        print("", f"Medians of {arguments.rounds} rounds", HEAD, *rows, sep="\n")
-    return verdict(rows)
+    return verdict.tell(uvloop.run(measure(arguments)), CONCURRENCY)
 
 
-async def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Run one contender after another, and print each row as it comes."""
-    async with contenders.stand_in(arguments.store) as (_, target):
-        expected = await references.ask(target, REFERENCES)
-    print(await ceiling(arguments.seconds / 2))
-    print(HEAD)
-    rows: list[Row] = []
-    for name in arguments.only * arguments.rounds:
-        try:
-            if name == "raw":
-                found = await measure_raw(arguments.store, arguments.seconds)
-            else:
-                async with CONTENDERS[name].running(arguments.store) as target:
-                    await target.check(expected)
-                    found = await measure_target(name, target, arguments.seconds, arguments.rates)
-            rows += found
-        except (CannotInstall, CannotStart, WrongCard) as error:
-            print(f"{name:<20} {error}")
-    return rows
+async def measure(arguments: argparse.Namespace) -> list[Entrant]:
+    """Start all, have them take turns with one load after another, and print what came of each."""
+    print(await ceiling(arguments.seconds))
+    loads = [Asked(format, concurrency=number) for format in FORMATS for number in CONCURRENCY]
+    loads += [Asked(format, rate=rate) for format in FORMATS for rate in arguments.rates]
+    async with entered(arguments.only, arguments.store) as all_entrants:
+        for asked in loads:
+            taking = [one for one in all_entrants if not asked.rate or one.name in CONTENDERS]
+            for number in range(arguments.rounds):
+                first = number % len(taking)  # nobody always follows the same one
+                for entrant in taking[first:] + taking[:first]:
+                    await entrant.take(asked, arguments.seconds)
+            print_table(asked, taking)
+        return all_entrants
+
+
+@contextlib.asynccontextmanager
+async def entered(names: list[str], store: Path) -> AsyncGenerator[list[Entrant]]:
+    """Start all that can be started and that draw the right cards, and say who is left out."""
+    async with contextlib.AsyncExitStack() as stack:
+        process, address = await stack.enter_async_context(contenders.stand_in(store))
+        expected = await references.ask(address, REFERENCES)
+        found: list[Entrant] = []
+        if RAW in names:
+            raw = await Raw.to(address)
+            stack.push_async_callback(raw.close)
+            found += [
+                entrants.model_server(verdict.FULL_BUCKETS, raw, process, MAX_ROWS),
+                entrants.model_server(verdict.ONE_A_CALL, raw, process, 1),
+            ]
+        for name in names:
+            if name != RAW:
+                with said_why(name):
+                    found.append(await enter(stack, name, store, expected))
+        yield found
+
+
+async def enter(stack: contextlib.AsyncExitStack, name: str, store: Path, expected: References) -> Entrant:
+    """Start one, for as long as the stack lasts."""
+    target = await stack.enter_async_context(CONTENDERS[name].running(store))
+    await target.check(expected)
+    return entrants.server(name, target)
+
+
+@contextlib.contextmanager
+def said_why(name: str):
+    """Go on without a contender that cannot take part."""
+    try:
+        yield
+    except (CannotInstall, CannotStart, WrongCard) as error:
+        print(f"{name:<18} {error}")
 
 
 async def ceiling(seconds: float) -> str:
@@ -117,125 +128,20 @@ async def ceiling(seconds: float) -> str:
     )
 
 
-async def measure_raw(store: Path, seconds: float) -> list[Row]:
-    """Measure TF Serving's protocol in buckets as full as the images asked for allow, and one by one."""
-    rows: list[Row] = []
-    async with contenders.stand_in(store) as (process, target):
-        raw = await Raw.to(target)
-        for name, most in ((RAW, MAX_ROWS), (ONE_BY_ONE, 1)):
-            for images in CONCURRENCY:
-                bucket = min(images, most)
-                ask = asking(raw, bucket)
-                await closed(ask, images // bucket, seconds / 8)
-                load_of = functools.partial(closed, ask, images // bucket, seconds)
-                rows.append(await row(name, "arrays", f"{images}", load_of, [process], bucket))
-        await raw.close()
-    return rows
-
-
-def asking(raw: Raw, rows: int) -> Ask:
-    """Return how a load asks for a bucket."""
-
-    async def ask(seed: int) -> int:
-        await raw.draw(seed, rows)
-        return 200
-
-    return ask
-
-
-async def measure_target(name: str, target: Target, seconds: float, rates: list[float]) -> list[Row]:
-    """Measure one server in every format, closed and open."""
-    rows: list[Row] = []
-    for format in FORMATS:
-        ask: Ask = target.asking(format)
-        for concurrency in CONCURRENCY:
-            await closed(ask, concurrency, seconds / 8)
-            load_of = functools.partial(closed, ask, concurrency, seconds)
-            rows.append(await row(name, format, f"{concurrency}", load_of, target.roots))
-        for rate in rates:
-            load_of = functools.partial(opened, ask, rate, seconds)
-            rows.append(await row(name, format, f"{rate:g}/s", load_of, target.roots))
-    return rows
-
-
-async def row(
-    name: str,
-    format: str,
-    asked: str,
-    load_of: Callable[[], Awaitable[Load]],
-    roots: list[psutil.Process],
-    images_per_answer: int = 1,
-) -> Row:
-    """Put one load on, and print what came of it."""
-    before = processes.cost(*roots)
-    load = await load_of()
-    after = processes.cost(*roots)
-    load.images_per_answer = images_per_answer
-    found = Row(
-        name,
-        format,
-        asked,
-        load.rate,
-        percentile(load.answered, 0.5),
-        percentile(load.answered, 0.99),
-        1000 * (after.cpu - before.cpu) / max(1, load.images),
-        after.memory,
-        load.failures,
-    )
-    print(found, flush=True)
-    return found
-
-
-def medians(rows: list[Row]) -> list[Row]:
-    """Return of each line the one whose rate is the median of its rounds, of two in the middle the lower."""
-    rounds: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        rounds.setdefault((row.name, row.format, row.asked), []).append(row)
-    return [sorted(alike, key=lambda row: row.rate)[(len(alike) - 1) // 2] for alike in rounds.values()]
-
-
-def verdict(rows: list[Row]) -> int:
-    """Print what Holofoil reached of its goals; return 1 if one was missed."""
-    by = {(row.name, row.format, row.asked): row for row in rows}
-    ours = [name for name in CONTENDERS if name.startswith("holofoil")]
-    theirs = [name for name in CONTENDERS if name not in ours]
-    goals: list[tuple[str, float, bool]] = []
-    for format in FORMATS:
-        for name in ours:
-            for concurrency in map(str, CONCURRENCY):
-                others = [
-                    by[one, format, concurrency].rate for one in theirs if (one, format, concurrency) in by
-                ]
-                if (mine := by.get((name, format, concurrency))) and others:
-                    ratio = mine.rate / max(others)
-                    goals.append(
-                        (f"{name}, {format}, {concurrency}: images/s to the best other's", ratio, ratio >= 1)
-                    )
-            mine, alone = by.get((name, format, "64")), by.get((name, format, "1"))
-            if mine and alone and (full := by.get((RAW, "arrays", "64"))):
-                single, first = by[ONE_BY_ONE, "arrays", "64"], by[ONE_BY_ONE, "arrays", "1"]
-                to_full, to_single, to_first = (
-                    mine.rate / full.rate,
-                    mine.rate / single.rate,
-                    alone.p50 / first.p50,
-                )
-                goals += [
-                    (
-                        f"{name}, {format}, 64: images/s to raw in full buckets, 0.8 or more",
-                        to_full,
-                        to_full >= 0.8,
-                    ),
-                    (
-                        f"{name}, {format}, 64: images/s to raw one a call, 2 or more",
-                        to_single,
-                        to_single >= 2,
-                    ),
-                    (f"{name}, {format}, 1: p50 to raw one a call, 1.5 or less", to_first, to_first <= 1.5),
-                ]
-    print()
-    for words, ratio, reached in goals:
-        print(f"{words:<75} {ratio:6.2f}  {'reached' if reached else 'MISSED'}")
-    return int(not all(reached for _, _, reached in goals))
+def print_table(asked: Asked, taking: list[Entrant]) -> None:
+    """Print medians for one load, and between what the rates lay."""
+    print(f"\n{asked} at once" if asked.concurrency else f"\n{asked}", HEAD, sep="\n")
+    for entrant in taking:
+        rates = [turn.rate for turn in entrant.turns[asked]]
+        rate, p50, p99, cpu, memory = (
+            entrant.median(asked, figure) for figure in ("rate", "p50", "p99", "cpu", "memory")
+        )
+        failed = "; ".join(turn.failures for turn in entrant.turns[asked] if turn.failures)
+        print(
+            f"{entrant.name:<18} {rate:>8.1f} {min(rates):>6.0f} {max(rates):>6.0f} {p50:>7.1f} {p99:>7.1f} "
+            f"{cpu:>10.2f} {memory:>5.0f}  {failed}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
