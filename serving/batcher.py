@@ -226,8 +226,10 @@ class Batcher:
             worker.add_done_callback(self._worker_ended)
 
     async def _work(self) -> None:
-        """Make calls for as long as rows wait."""
-        while turn := self._next():
+        """Make calls while rows wait; the first takes its share of them where other slots are free."""
+        share = self._slots - sum(lane.calls for lane in self._turns)
+        while turn := self._next(share):
+            share = 1  # for the other slots somebody has been woken
             lane, batch = turn
             try:
                 await self._run(lane, batch)
@@ -237,13 +239,15 @@ class Batcher:
         # At once, not when the task is found to have ended: a row that comes in between needs a new worker.
         self._workers.remove(cast(asyncio.Task[None], asyncio.current_task()))
 
-    def _next(self) -> tuple[Lane[Any], Batch[Any]] | None:
-        """Return the next call of the lane whose turn it is, or of the other one."""
+    def _next(self, share: int) -> tuple[Lane[Any], Batch[Any]] | None:
+        """Return the next call of the lane whose turn it is, or of the other one.
+
+        Where one lane alone has rows, `share` calls can begin with them now, and it takes its part.
+        """
         now = asyncio.get_running_loop().time()
-        free = self._slots - sum(lane.calls for lane in self._turns)
-        waiting = sum(bool(lane.jobs) for lane in self._turns)
+        both = all(lane.jobs for lane in self._turns)
         for lane in self._turns:
-            if batch := lane.take(now, free if waiting == 1 else 1):
+            if batch := lane.take(now, 1 if both else share):
                 self._turns.sort(key=lambda other: other is lane)
                 if any(other.jobs for other in self._turns):
                     self._wake()
