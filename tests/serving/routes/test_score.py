@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import statistics
 import time
 
 import pytest
@@ -181,4 +182,5 @@ def test_health_answers_while_pictures_are_being_read(client):
             waits.append(client.get("/healthz").elapsed.total_seconds())
         took = time.monotonic() - start
     assert scoring.result().status_code == 200
-    assert max(waits) < took / 3
+    assert len(waits) >= 20  # six pictures read on the event loop would let in half as many
+    assert statistics.median(waits) < took / 20
