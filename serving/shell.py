@@ -174,12 +174,7 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
     """What to draw, and where to."""
     parser.add_argument("-n", type=int, default=1, help="number of cards (default: 1)")
     parser.add_argument("--seed", type=int, help="seed of the first card, 0 to 4294967295 (default: random)")
-    parser.add_argument("--label", metavar="KIND", help="kind of all cards; `ready` lists the kinds")
-    parser.add_argument(
-        "--truncation",
-        type=float,
-        help="above 0, to 2; below 1: more typical cards, above: wilder (default: 1)",
-    )
+    card_options(parser, "cards")
     parser.add_argument(
         "--format",
         choices=sorted(set(FORMATS.values())),
@@ -188,6 +183,16 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", type=int, help="quality of jpeg and webp, 1 to 100")
     output_options(parser, "folder for card-SEED.png, or for one card a file or - for stdout (default: .)")
     gateway_options(parser)
+
+
+def card_options(parser: argparse.ArgumentParser, drawn: str) -> None:
+    """Which cards: their kind, and how typical they are."""
+    parser.add_argument("--label", metavar="KIND", help=f"kind of all {drawn}; `ready` lists the kinds")
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        help="above 0, to 2; below 1: more typical cards, above: wilder (default: 1)",
+    )
 
 
 def output_options(parser: argparse.ArgumentParser, out: str) -> None:
@@ -307,12 +312,7 @@ def morph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="number of frames from one card to the next (default: 12)")
     parser.add_argument("--milliseconds", type=int, help="duration of each frame (default: 80)")
     parser.add_argument("--once", action="store_true", help="end with the last card instead of looping")
-    parser.add_argument("--label", metavar="KIND", help="kind of all frames; `ready` lists the kinds")
-    parser.add_argument(
-        "--truncation",
-        type=float,
-        help="above 0, to 2; below 1: more typical cards, above: wilder (default: 1)",
-    )
+    card_options(parser, "frames")
     parser.add_argument(
         "--format",
         choices=sorted(set(MOVING.values())),
