@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from serving.cards import Card, fit
 from training.audit import rules
 from training.audit.exhibit import Exhibit, printable
@@ -71,12 +73,15 @@ def selected(folder: Path, orientation: Orientation) -> tuple[Pictures, list[Ski
 
 
 def chosen_size(pictures: Pictures) -> tuple[int, int]:
-    """Return the height and width that suit the pictures, and say which these are."""
+    """Return the height and width that suit the pictures; name also the larger ones that most would fill."""
     height, width = suiting_size(pictures.aspect)
-    tell(
-        f"Cards of {width}x{height} suit these pictures. With a GPU or a night to spare: "
-        f"--size {2 * width}x{2 * height} or --size {4 * width}x{4 * height}."
-    )
+    larger = [
+        f"--size {by * width}x{by * height}"
+        for by in (2, 4)
+        if np.median((pictures.sizes >= (by * height, by * width)).all(axis=1))
+    ]
+    more = f" With a GPU or a night to spare: {' or '.join(larger)}." if larger else ""
+    tell(f"Cards of {width}x{height} suit these pictures.{more}")
     return height, width
 
 

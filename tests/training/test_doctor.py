@@ -123,6 +123,13 @@ def test_each_symptom_is_named_once_by_its_signals_and_by_nothing_else(name, sev
     assert all((finding.what, finding.evidence, finding.why, finding.remedy) for _, finding in found)
 
 
+@pytest.mark.parametrize(("augment", "advised"), [(0.0, True), (0.2, False), ("adaptive", False)])
+def test_few_cards_are_to_be_augmented_unless_they_are(augment, advised):
+    facts = facts_of(replace(configure("smoke", 56, 40), augment=augment), 50, 10)
+    ((_, finding),) = hear(facts, {})
+    assert ("--augment adaptive" in finding.remedy) == advised
+
+
 @pytest.mark.parametrize(
     ("cards", "remedy"), [(2_000, "what else runs"), (200_000, "holofoil train DATA RUN --resume")]
 )

@@ -261,14 +261,30 @@ def test_a_camera_held_sideways_makes_no_landscape_picture(folder, tmp_path):
         ((59, 86), (32, 48)),
     ],
 )
-def test_the_pictures_shape_chooses_the_size_of_the_cards(tmp_path, capsys, size, chosen):
+def test_the_pictures_shape_chooses_the_size_of_the_cards(tmp_path, size, chosen):
     folder = tmp_path / "cards"
     folder.mkdir()
     for number in range(16):
         picture(number, size).save(folder / f"{number}.png")
     width, height = chosen
     assert prepare(folder, tmp_path / "data", *parse_size("auto")).size == (height, width)
-    assert f"--size {2 * width}x{2 * height} or --size {4 * width}x{4 * height}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "larger"),
+    [
+        ((79, 112), "."),
+        ((80, 112), ". With a GPU or a night to spare: --size 80x112."),
+        ((160, 224), ". With a GPU or a night to spare: --size 80x112 or --size 160x224."),
+    ],
+)
+def test_larger_sizes_are_named_where_most_pictures_would_fill_them(tmp_path, capsys, size, larger):
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    for number in range(20):
+        picture(number, size if number < 15 else (40, 56)).save(folder / f"{number}.png")
+    prepare(folder, tmp_path / "data", *parse_size("auto"))
+    assert f"Cards of 40x56 suit these pictures{larger}\n" in capsys.readouterr().err
 
 
 def test_mixed_shapes_small_pictures_and_few_of_them_are_warned_of(tmp_path, capsys):

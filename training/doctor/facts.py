@@ -14,6 +14,7 @@ class Facts:
     batch: int | None = None
     training_cards: int | None = None
     held_out_cards: int | None = None
+    augmented: bool = False
     in_memory: bool | None = None  # all cards; else they are read from a file while it trains
 
     @property

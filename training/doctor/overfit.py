@@ -122,10 +122,11 @@ def copies(heard: History) -> Finding | None:
 
 
 def few_cards(heard: History) -> Finding | None:
-    """D13: too few cards to learn from. Facts: training_cards."""
+    """D13: too few cards to learn from. Facts: training_cards, augmented."""
     count = heard.facts.training_cards
     if count is None or count >= FEW:
         return None
+    augmentation = "" if heard.facts.augmented else " with augmentation on (--augment adaptive),"
     return Finding(
         "D13",
         "few cards",
@@ -133,7 +134,7 @@ def few_cards(heard: History) -> Finding | None:
         f"{count} cards are few to learn from.",
         f"{count} training cards; below {FEW} they are usually memorised",
         "Both networks have thousands of times more weights than there are cards.",
-        "Start a new run, since a resumed one keeps its settings: with more cards, with augmentation on "
-        "(--augment adaptive), or from trained weights (--from).",
+        f"Start a new run, since a resumed one keeps its settings: with more cards,{augmentation} "
+        "or from trained weights (--from).",
         heard.where,
     )

@@ -34,6 +34,7 @@ def facts_of(config: Config, training_cards: int | None = None, held_out_cards: 
         batch=config.batch,
         training_cards=training_cards,
         held_out_cards=held_out_cards,
+        augmented=config.augment != 0,
         in_memory=None if cards is None else 3 * config.height * config.width * cards <= RESIDENT,
     )
 
