@@ -9,8 +9,10 @@ from training.doctor.scripts.complete import complete
 from training.doctor.scripts.edits import Edit, Text
 from training.doctor.scripts.networks import Role
 from training.doctor.scripts.reader import Function
+from training.doctor.scripts.rules_freezing import switched
 from training.doctor.scripts.rules_habits import PICTURES, folders_of, missing_folders, nothing_saved
-from training.doctor.scripts.rules_training import cross_entropies, measures_accuracy, mixes, switched
+from training.doctor.scripts.rules_losses import cross_entropies, measures_accuracy
+from training.doctor.scripts.rules_passes import mixes
 from training.doctor.scripts.script import Call, Script, arguments_of, names_in
 
 STEP = Path(__file__).with_name("stable_step.py")

@@ -10,22 +10,19 @@ from training.doctor.scripts.networks import KINDS, Layer, Network, Role
 from training.doctor.scripts.rebuild import NotRebuildable, rebuild, rebuildable, top_statement, training_of
 from training.doctor.scripts.rules_game import bounded_margin, generator_losses, is_mean, wrong_sign
 from training.doctor.scripts.rules_habits import behind_loops
-from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
-from training.doctor.scripts.rules_networks import is_uneven, without_bias
-from training.doctor.scripts.rules_range import real_range, scalings, to_unit
-from training.doctor.scripts.rules_training import (
-    at_inference,
+from training.doctor.scripts.rules_losses import (
     cross_entropies,
-    is_normal,
     logits_mismatch,
-    made_by,
-    made_by_predict,
     measures_accuracy,
-    normal_interpolation,
-    optimizer_uses,
     smoothed_accuracy,
     squashed_before_loss,
 )
+from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
+from training.doctor.scripts.rules_networks import is_uneven, without_bias
+from training.doctor.scripts.rules_optimizers import made_by, optimizer_uses
+from training.doctor.scripts.rules_passes import at_inference, made_by_predict
+from training.doctor.scripts.rules_penalties import is_normal, normal_interpolation
+from training.doctor.scripts.rules_range import real_range, scalings, to_unit
 from training.doctor.scripts.script import Script, argument_of
 
 Mend = Callable[[Script, Text], Iterator[Edit]]

@@ -1,0 +1,139 @@
+"""What is wrong with losses, and with how right answers are counted."""
+
+import ast
+from collections.abc import Container, Iterator
+
+from training.doctor.finding import Finding, Severity
+from training.doctor.scripts.networks import Role
+from training.doctor.scripts.script import Call, Script
+
+
+def squashed_before_loss(script: Script) -> Iterator[Finding]:
+    """C4: a sigmoid in front of a cross-entropy that wants probabilities."""
+    losses = cross_entropies(script)
+    squashed = [network for network in script.discriminators if network.output == "sigmoid"]
+    if squashed and losses and not any(logits for _, logits in losses):
+        yield Finding(
+            "C4",
+            "sigmoid before cross-entropy",
+            Severity.WARNING,
+            "The discriminator ends in a sigmoid, and the cross-entropy is taken of probabilities.",
+            f"{script.source.line(squashed[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
+            f"({script.source.place(losses[0][0])})",
+            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; a logit's never is.",
+            "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
+            script.source.places(network.layers[-1].node for network in squashed),
+        )
+
+
+def logits_mismatch(script: Script) -> Iterator[Finding]:
+    """C5: network and loss disagree about what the output is."""
+    losses = cross_entropies(script)
+    outputs = {network.output for network in script.discriminators}
+    logits = {of_logits for _, of_logits in losses}
+    if outputs == {"linear"} and logits == {False}:
+        what = "The discriminator's output has no sigmoid, but the loss takes it for a probability."
+        why = (
+            "A logit below 0 or above 1 is clipped to a probability, and there the gradient is exactly zero."
+        )
+    elif outputs == {"sigmoid"} and logits == {True}:
+        what = "The discriminator ends in a sigmoid, and the loss applies another one."
+        why = "Between 0 and 1 a second sigmoid only reaches 0.50 to 0.73: the loss cannot fall below 0.5."
+    else:
+        return
+    yield Finding(
+        "C5",
+        "logits mismatch",
+        Severity.CRITICAL,
+        what,
+        f"{script.source.line(losses[0][0])} beside "
+        f"{script.source.line(script.discriminators[0].layers[-1].node)}",
+        why,
+        "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
+        script.source.places(node for node, _ in losses),
+    )
+
+
+def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
+    """Return the binary cross-entropies, and whether each takes logits; UNKNOWN if it cannot be told."""
+    found: list[tuple[ast.expr, object]] = []
+    for call in script.calls:
+        metric = "metrics" in ast.unparse(call.node.func)
+        position = {"BinaryCrossentropy": 0, "binary_crossentropy": 2}.get(call.name)
+        if position is not None and not metric:
+            given = call.argument("from_logits", position)
+            found.append((call.node, script.constant(given) if given else False))
+        elif call.name == "sigmoid_cross_entropy_with_logits":
+            found.append((call.node, True))
+        elif call.name == "compile":
+            loss = call.argument("loss")
+            named = (
+                {part.value for part in ast.walk(loss) if isinstance(part, ast.Constant)} if loss else set()
+            )
+            if loss and "binary_crossentropy" in named and not isinstance(loss, ast.Call):
+                found.append((loss, False))
+    return found
+
+
+def smoothed_accuracy(script: Script) -> Iterator[Finding]:
+    """C12: Keras' accuracy wants labels that are 0 or 1."""
+    compiled = script.of_networks(Role.DISCRIMINATOR, "compile")
+    measured = [call for call in compiled if measures_accuracy(call, script.reader.functions)]
+    if not measured:
+        return
+    trained = script.of_networks(Role.DISCRIMINATOR, "train_on_batch")
+    labels = [call.argument("y", 1) for call in trained]
+    smooth = [part for label in labels if label is not None for part in smoothed(script, label)]
+    if smooth:
+        yield Finding(
+            "C12",
+            "accuracy of smoothed labels",
+            Severity.WARNING,
+            "Labels are smoothed and the discriminator is measured by 'accuracy'.",
+            f"{script.source.line(smooth[0])} and {script.source.line(measured[0].node)} "
+            f"({script.source.place(measured[0].node)})",
+            "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near "
+            "50 % hides a discriminator that is always right.",
+            "Measure by hard labels: (logits > 0) on reals, (logits < 0) on fakes.",
+            script.source.places(smooth),
+        )
+
+
+def measures_accuracy(call: Call, others: Container[str] = ()) -> bool:
+    """Does this compile ask for accuracy, by none of the other names?"""
+    metrics = call.argument("metrics")
+    named = metrics.elts if isinstance(metrics, ast.List | ast.Tuple) else [metrics] if metrics else []
+    words = [ast.unparse(metric) for metric in named]
+    return any("acc" in word.lower() and word not in others for word in words)
+
+
+def smoothed(script: Script, label: ast.expr) -> list[ast.expr]:
+    """Return the expressions that make labels of ones and a number strictly between 0 and 2 that is not 1."""
+    found: list[ast.expr] = []
+    waiting, seen = [label], set[ast.AST]()
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        for part in ast.walk(value):
+            if isinstance(part, ast.BinOp) and softens(part):
+                found.append(part)
+            elif isinstance(part, ast.Call):
+                waiting += script.returned(part)
+                if script.reader.kind(part.func) in {"full", "fill"} and any(map(fraction, part.args)):
+                    found.append(part)
+            elif isinstance(part, ast.Name):
+                waiting += script.values(part)
+    return found
+
+
+def softens(node: ast.BinOp) -> bool:
+    """Is this ones * 0.9, ones - 0.1 or zeros + 0.1?"""
+    filled = any(f"{name}(" in ast.unparse(node) for name in ("ones", "ones_like", "zeros", "zeros_like"))
+    return filled and (fraction(node.left) or fraction(node.right))
+
+
+def fraction(node: ast.expr) -> bool:
+    """Is this a number between 0 and 1?"""
+    return isinstance(node, ast.Constant) and isinstance(node.value, float) and 0 < node.value < 1
