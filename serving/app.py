@@ -16,6 +16,7 @@ from opentelemetry.trace import Tracer
 
 from serving import problems, tracing
 from serving.access import AccessControl, MayMeasure
+from serving.access_metrics import AccessMetrics
 from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
@@ -98,11 +99,9 @@ def create_app(
         redoc_url=None,
         telemetry=tracing.telemetry(provider, untraced=PROBES),
     )
-    app.state.access = AccessControl(
-        Keyring(chosen.keys_file) if chosen.keys_file else None,
-        {"key": chosen.rate_key, "address": chosen.rate_address},
-        store,
-    )
+    keyring = Keyring(chosen.keys_file) if chosen.keys_file else None
+    app.state.access = AccessControl(keyring, {"key": chosen.rate_key, "address": chosen.rate_address}, store)
+    AccessMetrics(metrics, keyring, store)
     app.state.gateway = gateway
     app.state.life = life
     app.state.metrics = metrics

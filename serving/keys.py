@@ -96,6 +96,8 @@ class Keyring:
         self.path = path
         self.keys, self.seen = read(path)
         self.bad: Look = self.seen  # how a file looked that could not be read
+        self.broken = False
+        """Whether the file could not be read when it was looked at last, so that the old keys stay."""
         self.looked = time.monotonic()
 
     def find(self, secret: str) -> Key | None:
@@ -116,14 +118,16 @@ class Keyring:
         self.looked = now
         seen = look(self.path)
         if seen == self.seen:
+            self.broken = False
             return
         try:
             self.keys, self.seen = read(self.path)
         except BadKeys as bad:  # tried again each time: a permission that is given changes nothing to be seen
             if seen != self.bad:
                 logger.error("The file of keys changed and cannot be read, the old keys stay: %s", bad)
-            self.bad = seen
+            self.bad, self.broken = seen, True
         else:
+            self.broken = False
             logger.warning("The file of keys changed, now of: %s", ", ".join(key.name for key in self.keys))
 
 

@@ -13,10 +13,12 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
+from serving.access_metrics import AccessMetrics
 from serving.batch_metrics import BatchMetrics
 from serving.connection_metrics import ConnectionMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
+from serving.rates import Memory
 from serving.server import configure
 from serving.settings import Settings
 
@@ -198,6 +200,7 @@ def test_a_flag_that_names_a_file_names_one_that_is_mounted() -> None:
 
 def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
     metrics = Metrics()
+    AccessMetrics(metrics, None, Memory())
     BatchMetrics(metrics)
     ConnectionMetrics(metrics)
     exposed: set[str] = set()

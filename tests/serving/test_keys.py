@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
+from serving.app import create_app
 from serving.keys import RIGHTS, BadKeys, Keyring, Right
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live, live_app
 from tests.serving.asking import client_of
 from tests.serving.test_exchange import Ear
+from tests.serving.test_metrics import scrape
 
 DIGEST = hashlib.sha256(b"one").hexdigest()
 
@@ -231,6 +233,29 @@ def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(tmp_path, caplog):
     replace(path, str(key))
     look_again(ring)
     assert ring.find(secret) == key
+
+
+def test_the_metrics_tell_that_a_changed_file_is_not_in_force(tmp_path):
+    path = tmp_path / "keys"
+    secret, key = keys.make("alice", ["generate"])
+    path.write_text(str(key))
+    app = create_app(Settings(keys_file=path), FakeBackend())
+    ring = app.state.access.keys
+
+    def broken() -> float:
+        look_again(ring)
+        assert ring.find(secret) == key
+        return scrape(app.state.metrics).of("holofoil_keys_file_broken")
+
+    assert broken() == 0
+    path.rename(tmp_path / "away")
+    assert [broken(), broken()] == [1, 1]
+    (tmp_path / "away").rename(path)
+    assert broken() == 0
+    replace(path, "half a li")
+    assert broken() == 1
+    replace(path, f"# mended\n{key}")
+    assert broken() == 0
 
 
 def test_a_file_that_could_not_be_read_is_tried_again_though_it_looks_the_same(tmp_path, caplog):

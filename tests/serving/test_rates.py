@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 import signal
 import socket
@@ -277,10 +278,16 @@ def test_several_gateways_count_together_in_redis(redis):
         assert one.post("/generate", json={"n": 8}).status_code == 429
 
 
+def alone(client: httpx.Client) -> str:
+    (line,) = re.findall(r"(?m)^holofoil_rates_alone (\S+)$", client.get("/metrics").text)
+    return line
+
+
 @needs_redis
 def test_redis_that_is_gone_or_hangs_stops_nobody_and_is_said_once(redis, caplog):
-    with gateway(rate_address="40/hour", rate_store=redis.url) as client:
+    with gateway(rate_address="40/hour", rate_store=redis.url, metrics="here") as client:
         assert left(client.post("/generate", json={"n": 8})) == 32
+        assert alone(client) == "0.0"
         redis.program.send_signal(signal.SIGSTOP)
         with caplog.at_level(logging.WARNING):
             start = time.monotonic()
@@ -289,12 +296,14 @@ def test_redis_that_is_gone_or_hangs_stops_nobody_and_is_said_once(redis, caplog
             assert left(answers[-1]) == 0
             assert client.post("/generate").status_code == 429
             assert time.monotonic() - start < 5
+            assert alone(client) == "1.0"
             redis.stop()
             time.sleep(2.1)
             assert client.post("/generate").status_code == 429
             redis.start()
             time.sleep(2.1)
             assert left(client.post("/generate", json={"n": 8})) == 32
+            assert alone(client) == "0.0"
     said = [record.getMessage() for record in caplog.records if record.name == "serving.rates"]
     assert len(said) == 2
     assert "counts alone" in said[0]
