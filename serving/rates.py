@@ -129,6 +129,11 @@ def used(counts: Counts, expiry: int) -> int:
     return math.floor(counts.previous * counts.previous_left / expiry) + counts.current
 
 
+def with_more(counts: Counts, cards: int, expiry: int) -> Counts:
+    """Return what counts once so many cards more were counted, which begin a window where there is none."""
+    return counts._replace(current=counts.current + cards, current_left=counts.current_left or 2.0 * expiry)
+
+
 def wait(counts: Counts, rate: Rate, cards: int) -> int:
     """Return after how many whole seconds there is room for `cards`, if nobody asks in between."""
     room = rate.cards - cards
@@ -209,19 +214,20 @@ class RedisStore:
             raise BadStore("is no URL of a Redis with host and port, such as redis://host:6379/0") from None
         self.memory = Memory()
         self.paused_until = -math.inf
-        self.failing = False
+        self.failing = False  # when it was asked last
 
     async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
         """Count cards where there is room for them; say whether there was, and what counts now."""
         if time.monotonic() >= self.paused_until:
             try:
+                # Counted last: what fails after that would be counted here once more.
+                before = Counts(*await self.redis.get_sliding_window(key, rate.seconds))
                 allowed = await self.redis.acquire_sliding_window_entry(key, rate.cards, rate.seconds, cards)
-                counts = Counts(*await self.redis.get_sliding_window(key, rate.seconds))
             except Exception as error:
                 self.pause(error)
             else:
                 self.resume()
-                return allowed, counts
+                return allowed, with_more(before, cards, rate.seconds) if allowed else before
         return await self.memory.take(key, rate, cards)
 
     def pause(self, error: Exception) -> None:

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from copy import deepcopy
 
 import httpx
@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.rates import STORE_TIMEOUT, BadStore, Memory, Rate, RedisStore, used, wait
+from serving.rates import STORE_TIMEOUT, BadStore, Counts, Memory, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -281,6 +281,46 @@ def test_several_gateways_count_together_in_redis(redis):
 def alone(client: httpx.Client) -> str:
     (line,) = re.findall(r"(?m)^holofoil_rates_alone (\S+)$", client.get("/metrics").text)
     return line
+
+
+@asynccontextmanager
+async def cut_off(redis: Redis, scripts: int) -> AsyncIterator[str]:
+    """A way to Redis that breaks off before it has run one script more than these."""
+    asked = 0
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while piece := await reader.read(65536):
+            asked += piece.count(b"EVALSHA")
+            if asked > scripts:
+                break
+            writer.write(piece)
+        writer.close()
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, asking = await asyncio.open_connection("127.0.0.1", redis.port)
+        await asyncio.gather(pass_on(reader, asking), pass_on(answers, writer))
+
+    async with await asyncio.start_server(lead, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+@needs_redis
+@pytest.mark.parametrize("scripts", [0, 1, 2])
+async def test_cards_are_counted_once_wherever_redis_breaks_off(redis, scripts):
+    rate = Rate(24, 3600)
+    other = RedisStore(redis.url)
+    await other.take("key/other", rate, 1)  # from now on Redis knows the scripts
+    async with cut_off(redis, scripts) as url:
+        store = RedisStore(url)
+        allowed, counts = await store.take("key/a", rate, 4)
+        there = Counts(*await other.redis.get_sliding_window("key/a", rate.seconds)).current
+        for each in (store, other):
+            await each.close()
+    assert allowed
+    assert used(counts, rate.seconds) == 4
+    assert store.failing is (scripts < 2)
+    assert there + store.memory.counts("key/a", rate.seconds).current == 4
 
 
 @needs_redis
