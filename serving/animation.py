@@ -12,18 +12,17 @@ from serving.backend import Cards
 class Animated:
     """A format of moving pictures."""
 
-    media_type: str
-    extension: str
+    name: str
     pillow: str  # what Pillow calls it
     options: dict[str, object]
     once: dict[str, object]  # has it shown once, where others repeat it for ever
 
 
 # Method 0 takes little more than half the time of the default, for a file that is 4 % larger.
-WEBP = Animated("image/webp", "webp", "WEBP", {"quality": 90, "method": 0, "loop": 0}, {"loop": 1})
-GIF = Animated("image/gif", "gif", "GIF", {"loop": 0}, {"loop": None})
-APNG = Animated("image/apng", "png", "PNG", {"compress_level": 1, "loop": 0}, {"loop": 1})
-FORMATS = {format.media_type: format for format in (WEBP, GIF, APNG)}
+WEBP = Animated("webp", "WEBP", {"quality": 90, "method": 0, "loop": 0}, {"loop": 1})
+GIF = Animated("gif", "GIF", {"loop": 0}, {"loop": None})
+APNG = Animated("apng", "PNG", {"compress_level": 1, "loop": 0}, {"loop": 1})
+FORMATS = {f"image/{format.name}": format for format in (WEBP, GIF, APNG)}
 
 
 def animate(cards: Cards, format: Animated, milliseconds: int, loop: bool) -> bytes:

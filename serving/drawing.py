@@ -9,6 +9,7 @@ from serving import cards
 from serving.backend import Cards, Labels, ModelInfo, Noise
 from serving.batcher import Draw
 from serving.cards import Card
+from serving.file_names import file_name
 from serving.gateway import Gateway
 from serving.problems import Fault, invalid
 from serving.timings import stage
@@ -67,11 +68,6 @@ def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:
     return QUALITY if asked is None else asked
 
 
-def extension(format: cards.Format) -> str:
-    """Return the usual ending of a file's name."""
-    return "jpg" if format == "jpeg" else format
-
-
 def named(filename: str) -> dict[str, str]:
     """Name a file for whoever saves it; a browser shows what it can, and saves a ZIP."""
     return {"Content-Disposition": f'inline; filename="{filename}"'}
@@ -79,7 +75,7 @@ def named(filename: str) -> dict[str, str]:
 
 def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
     """Say of the one card in an image file how to name it, and of what kind it is."""
-    return named(f"card-{mark}.{extension(format)}") | kind_header(kind)
+    return named(file_name("card", mark, format)) | kind_header(kind)
 
 
 def kind_header(kind: str | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from serving import keys
+from serving.file_names import file_name, morph_name
 
 if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and all of it takes time
     from serving.bodies import UnreadCard
@@ -205,7 +206,6 @@ def generate(options: argparse.Namespace) -> None:
     """Draw cards into files and print their names, as soon as each has come."""
     with gateway(options) as client:
         from serving.client import calls
-        from serving.client.card import file_name
         from serving.noise import SEEDS
 
         named = format_of(options.out, FORMATS)
@@ -325,8 +325,6 @@ def morph_options(parser: argparse.ArgumentParser) -> None:
 def morph(options: argparse.Namespace) -> None:
     """Draw the cards between seeds as a moving picture."""
     with gateway(options) as client:
-        from serving.client.calls import morph_name
-
         named = format_of(options.out, MOVING)
         format: MovingFormat = options.format or named or "webp"
         path = Path(options.out)

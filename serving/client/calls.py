@@ -16,12 +16,13 @@ from pydantic import BaseModel, ValidationError
 
 from serving.bodies import Drawing, Judgement, ModelCard, Models, Problem, Readiness, ScoredCard, UnreadCard
 from serving.cards import Format
-from serving.client.card import Card, ImageFile, JudgedCard, file_name
+from serving.client.card import Card, ImageFile, JudgedCard
 from serving.client.errors import BadImage, Refused, UnexpectedAnswer, refusal
 from serving.client.message import Call, Reply
 from serving.client.patience import retry_after
 from serving.client.upload import Picture, Upload, batches, uploads_of
 from serving.contract import MAX_ROWS
+from serving.file_names import file_name, morph_name
 from serving.noise import SEEDS
 
 M = TypeVar("M", bound=BaseModel)
@@ -166,11 +167,6 @@ def morph(
         json={"seeds": numbers, **body},
         accept=f"image/{format}",
     )
-
-
-def morph_name(seeds: Sequence[int], format: str) -> str:
-    """Name a moving picture by its first and last seed, as the gateway does."""
-    return file_name("morph", "-".join(str(seed) for seed in [*seeds[:1], *seeds[-1:]]), format)
 
 
 def image_file(name: str, reply: Reply) -> ImageFile:

@@ -9,9 +9,6 @@ from PIL import Image
 
 from serving.bodies import ScoredCard
 
-EXTENSIONS = {"jpeg": "jpg", "apng": "png"}
-"""Where a format's files end otherwise than in its name."""
-
 File = bytes  # in the class below, bytes is the picture's own
 
 
@@ -59,8 +56,3 @@ class JudgedCard(ScoredCard):
 
     version: str
     """Of the discriminator that judged it; logits compare within one version only."""
-
-
-def file_name(what: str, mark: int | str, format: str) -> str:
-    """Name a file by a seed, as the gateway does: card-42.png."""
-    return f"{what}-{mark}.{EXTENSIONS.get(format, format)}"

@@ -14,7 +14,8 @@ from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
 from serving.content import JSON, read_json
 from serving.contract import GENERATE
-from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, extension, named, quality_of
+from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, named, quality_of
+from serving.file_names import file_name
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.order import Order
@@ -77,21 +78,21 @@ async def generate(request: Request, caller: MayGenerate) -> Response:
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version}
     if ordered.seeds[0] is not None:
         headers["X-Seed"] = str(ordered.seeds[0])
-    first, ending = ordered.mark(0), extension(format)
+    first = ordered.mark(0)
     if body.layout == "sheet":
         sheet = await gateway.pixels.work("lay out", len(drawn.cards), lay_out, drawn.cards)
         (file,) = await encode(gateway, [sheet], format, quality)
-        headers |= named(f"sheet-{first}.{ending}")
+        headers |= named(file_name("sheet", first, format))
         return Response(file, 200, headers, media_type)
     files = await encode(gateway, drawn.cards, format, quality)
     if media_type == JSON:
         drawing = as_drawing(drawn, files, ordered, format, info)
         return Response(drawing.model_dump_json(), 200, headers, media_type)
     if media_type == archive.MEDIA_TYPE:
-        names = [f"card-{ordered.mark(index)}.{ending}" for index in range(len(files))]
+        names = [file_name("card", ordered.mark(index), format) for index in range(len(files))]
         named_files = dict(zip(names, files, strict=True))
         packed = await gateway.pixels.work("pack", len(files), archive.pack, named_files)
-        return Response(packed, 200, headers | named(f"cards-{first}.zip"), media_type)
+        return Response(packed, 200, headers | named(file_name("cards", first, "zip")), media_type)
     headers |= card_headers(first, drawn.kinds[0], format)
     return Response(files[0], 200, headers, media_type)
 

@@ -8,6 +8,7 @@ from serving.access import MayGenerate
 from serving.bodies import MorphBody
 from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
+from serving.file_names import morph_name
 from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
@@ -74,20 +75,19 @@ async def morph(request: Request, caller: MayGenerate) -> Response:
         rows = await gateway.pixels.work("walk", body.count, noise.walk, *walk)
         drawn = await draw(ask, info, rows, None if label is None else np.repeat(label, len(rows)))
     headers = {"Vary": "Accept", "X-Model-Version": drawn.version} | kind_header(drawn.kinds[0])
-    name = f"morph-{body.seeds[0]}-{body.seeds[-1]}"
     if media_type == archive.MEDIA_TYPE:
         files = await encode(gateway, drawn.cards, "png", 0)
         numbered = {f"frame-{index:03}.png": file for index, file in enumerate(files)}
         packed = await gateway.pixels.work("pack", len(files), archive.pack, numbered)
-        return Response(packed, 200, headers | named(f"{name}.zip"), media_type)
+        return Response(packed, 200, headers | named(morph_name(body.seeds, "zip")), media_type)
     format = animation.FORMATS[media_type]
     with stage("encode"):
         moving = await gateway.pixels.work(
-            f"animate {format.extension}",
+            f"animate {format.name}",
             len(drawn.cards),
             *(animation.animate, drawn.cards, format, body.milliseconds, body.loop),
         )
-    return Response(moving, 200, headers | named(f"{name}.{format.extension}"), media_type)
+    return Response(moving, 200, headers | named(morph_name(body.seeds, format.name)), media_type)
 
 
 def check(body: MorphBody) -> None:
