@@ -19,8 +19,9 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from serving import heap, keys, logs, shell
+from serving import heap, keys, logs
 from serving.app import create_app
+from serving.commands.asking import VARIABLES
 from serving.connection import connection_class
 from serving.connection_metrics import ConnectionMetrics
 from serving.doorstep import Doorstep
@@ -184,7 +185,7 @@ def in_words(error: ValidationError) -> str:
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
     """Find HOLOFOIL_* variables that are nearly a setting and would otherwise be passed over in silence."""
-    known = [*shell.VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
+    known = [*VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
     return [
         name
         for name in sorted(environment)

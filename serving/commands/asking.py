@@ -1,0 +1,63 @@
+"""The gateway that a command asks: where it is, with which key, and for how long."""
+
+import argparse
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.commands.trouble import LATER, REFUSED, USAGE, Trouble
+
+if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and all of it takes time
+    from serving.client import Holofoil
+
+HERE = "http://127.0.0.1:8000"
+VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
+"""What the environment tells the commands; none of it is a setting of the gateway."""
+
+
+def gateway_options(parser: argparse.ArgumentParser) -> None:
+    """Where the gateway is, and who asks; the key is no argument, which everyone on a machine could see."""
+    parser.add_argument("--url", help=f"address of the gateway (default: $HOLOFOIL_URL, or {HERE})")
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the API key in its first line (default: $HOLOFOIL_KEY_FILE, else $HOLOFOIL_KEY)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="time limit of each request of up to 16 cards, retries included (default: 30)",
+    )
+
+
+@contextlib.contextmanager
+def gateway(options: argparse.Namespace) -> "Generator[Holofoil]":
+    """Open a client; what goes wrong with it becomes Trouble."""
+    try:
+        from serving.client import Busy, Holofoil, HolofoilError, RateLimited, TooLate, Unreachable
+
+        url = options.url or os.environ.get("HOLOFOIL_URL") or HERE
+        client = Holofoil(url, key(options), timeout=options.timeout)
+    except (ImportError, ValueError) as error:  # of httpx, or of what a proxy in the environment needs
+        raise Trouble(USAGE, str(error)) from None
+    try:
+        with client:
+            yield client
+    except ValueError as error:
+        raise Trouble(USAGE, str(error)) from None
+    except HolofoilError as error:
+        later = isinstance(error, Busy | RateLimited | TooLate | Unreachable)
+        raise Trouble(LATER if later else REFUSED, str(error)) from None
+
+
+def key(options: argparse.Namespace) -> str | None:
+    """Return the API key from a file or the environment, None where there is none."""
+    file = options.key_file or os.environ.get("HOLOFOIL_KEY_FILE")
+    if file:
+        return Path(file).read_text().partition("\n")[0].strip()
+    return os.environ.get("HOLOFOIL_KEY") or None
