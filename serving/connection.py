@@ -1,11 +1,10 @@
-"""One client's connection: the size and time of a request's head, and the time an answer may stay unread.
+"""One client's connection: how long a request's head may take, and how long its answer may stay unread.
 
 uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, and holds a connection that
 sends no whole head, or reads no answer, for ever. Its bound on connections refuses newcomers, not the idle.
 """
 
 import logging
-import re
 from asyncio import TimerHandle, Transport
 from collections import deque
 
@@ -14,49 +13,27 @@ from starlette.responses import Response
 from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from serving import head
 from serving.connection_metrics import ConnectionMetrics
 from serving.doorstep import Doorstep, TurnedAway
 from serving.envelope import FIELDS, request_id
-from serving.limits import has_body, length_of
+from serving.limits import length_of
 from serving.places import Places
 from serving.problems import (
-    HEAD_TOO_LARGE,
     MALFORMED_REQUEST,
     OVERLOADED,
     REQUEST_TIMEOUT,
-    UNKNOWN_CODING,
     Refusal,
     answer,
 )
 
-MAX_HEAD = 32 * 1024
-"""Largest head of a request, in bytes: its line and its headers."""
-
-MAX_HEADERS = 100
-"""Most headers of a request."""
-
 MOST_AHEAD = 100
 """Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
 
-UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
-EMPTY_PATH = re.compile(rb"^([A-Za-z]+://[^/?#]*)(?=[?#]|$)")
-HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 9112, 3.2
-
 MALFORMED = Refusal(MALFORMED_REQUEST, "This is no request of HTTP/1.1 that can be read. Use an HTTP client.")
-TOO_LARGE = Refusal(
-    HEAD_TOO_LARGE,
-    f"The request's line and headers may have {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
-)
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
 FULL = Refusal(OVERLOADED, "Too many connections have requests under way. Try again in a moment.")
 TOO_EAGER = Refusal(OVERLOADED, "Too many requests wait on this connection. Send the next after an answer.")
-NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host, a host's name. Use an HTTP client.")
-NOT_CHUNKED = Refusal(
-    UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
-)
-NO_UPGRADE = Refusal(
-    MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
-)
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +56,6 @@ class Connection(HttpToolsProtocol):
         """The client's, or empty where the system knows none."""
         return self.client[0] if self.client else ""
 
-    # --- The head of a request ---------------------------------------------------------------------
-
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
@@ -102,7 +77,7 @@ class Connection(HttpToolsProtocol):
         if self.last_word is not None:
             return
         if not self.in_body:
-            data = without_upgrade(data)
+            data = head.without_upgrade(data)
             self.head_size += len(data)
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
@@ -111,8 +86,8 @@ class Connection(HttpToolsProtocol):
             self.answer_turned_away(self.turned_away)
         if self.transport.is_closing():
             return
-        if self.head_size > MAX_HEAD:
-            self.refuse(TOO_LARGE)
+        if self.head_size > head.MAX_HEAD:
+            self.refuse(head.TOO_LARGE)
         elif not self.in_body and not self.unanswered and self.timeout_keep_alive_task is None:
             self.await_head()  # its first bytes have ended the wait that keep-alive is
 
@@ -132,35 +107,20 @@ class Connection(HttpToolsProtocol):
         self.in_body = True
 
     def fault(self) -> Refusal | None:
-        """Find what is wrong with a head that could be parsed."""
+        """Find why a request of which the head could be parsed is not let in."""
         assert self.parser
         if self.places.overfull:
             return FULL
         if len(self.unanswered) >= MOST_AHEAD:
             return TOO_EAGER
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
-            return TOO_LARGE
-        hosts = [value for name, value in self.headers if name == b"host"]
-        # RFC 9112, 3.2: a proxy could take another one for the host than we.
-        lacks_one = not hosts and self.parser.get_http_version() == "1.1"
-        if lacks_one or len(hosts) > 1 or not all(HOST.fullmatch(host.strip()) for host in hosts):
-            return NO_HOST
-        # httptools takes no body for the request's own that announces another protocol behind it.
-        if self.parser.should_upgrade() and has_body(Headers(raw=self.headers)):
-            return NO_UPGRADE
-        # RFC 9112, 6.1. httptools reads `gzip, chunked` as chunked: what is packed would pass for the body.
-        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings not in ([], [b"chunked"]):
-            return NOT_CHUNKED
-        return None
+        return head.fault(self.parser, self.url, self.headers)
 
     def mend(self) -> None:
         """Do what the RFCs ask where uvicorn does not."""
         assert self.parser
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
-        self.url = EMPTY_PATH.sub(rb"\1/", self.url)  # RFC 9110, 4.2.3; uvicorn fails at a URL without a path
+        self.url = head.with_path(self.url)
 
     def ask_doorstep(self) -> TurnedAway | None:
         """Ask whether a request is turned away, if it came whole and alone and the connection stays open.
@@ -182,8 +142,8 @@ class Connection(HttpToolsProtocol):
     def whole(self, headers: Headers) -> bool:
         """Whether a request fills the chunk that is being parsed, from its first byte to its last."""
         assert self.parser
-        head, _, body = self.chunk.partition(b"\r\n\r\n")
-        return head.startswith(self.parser.get_method()) and len(body) == length_of(headers)
+        start, _, body = self.chunk.partition(b"\r\n\r\n")
+        return start.startswith(self.parser.get_method()) and len(body) == length_of(headers)
 
     def on_body(self, body: bytes) -> None:
         """Pass on what is for the application."""
@@ -214,8 +174,6 @@ class Connection(HttpToolsProtocol):
         else:
             self.metrics.cut("silent")
             self.transport.close()
-
-    # --- Refusals that no application sees ---------------------------------------------------------
 
     def answer_turned_away(self, request: TurnedAway) -> None:
         """Answer a request that the doorstep has refused, and keep the connection."""
@@ -263,8 +221,6 @@ class Connection(HttpToolsProtocol):
         self.transport.write(
             b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
         )
-
-    # --- Answers that nobody reads -----------------------------------------------------------------
 
     def on_response_complete(self) -> None:
         """Where the connection closes after an answer, give the client its time to read the end of it."""
@@ -333,18 +289,6 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
-
-
-def without_upgrade(data: bytes) -> bytes:
-    """Hide from the parser that a client offers another protocol, an offer that servers may ignore.
-
-    Java and curl offer HTTP/2 with each first request (RFC 9110, 7.8), and httptools takes no body that comes
-    with an offer. One that is cut in two by the network stays, and is refused where it has a body.
-    """
-    if b"pgrade" not in data and b"PGRADE" not in data:
-        return data
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return UPGRADE.sub(b"x-upgrade", head) + end + rest
 
 
 def connection_class(

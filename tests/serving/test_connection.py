@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from serving.connection import MAX_HEAD, MAX_HEADERS
+from serving.head import MAX_HEAD, MAX_HEADERS
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
