@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -315,3 +316,34 @@ def test_a_body_that_may_not_be_so_large_is_refused_for_that():
     with house(max_body=4) as found, found.connect() as line:
         line.sendall(WHOLE)
         assert answer_on(line)[0].startswith(b"HTTP/1.1 413")
+
+
+def test_who_reads_none_of_its_answers_is_cut_off_and_holds_no_memory():
+    """Answers ahead of the application fill the system's buffers, and behind them nothing of ours."""
+    with house() as found, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(20)
+        line.connect(found.address)
+        tracemalloc.start()
+        try:
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                press_on(found, line, seconds=10 * SECONDS)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert 0 < 5 * len(found.passage.paths) < found.ear.begun
+    assert peak < 1_000_000
+
+
+def press_on(found: House, line: socket.socket, seconds: float) -> None:
+    """Send one request after another, each once the one before has its answer, as long as there are any."""
+    end = time.monotonic() + seconds
+    sent = 0
+    while time.monotonic() < end:
+        line.sendall(WHOLE)
+        sent += 1
+        until = time.monotonic() + SECONDS / 20
+        while found.ear.begun < sent and time.monotonic() < until:
+            time.sleep(0)
+        found.ear.heard.clear()
+        found.ear.ids.clear()
