@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -489,6 +490,14 @@ async def test_a_connection_that_always_breaks_is_given_up(broken):
                 await client.generate(seed=1)
 
 
+@pytest.mark.parametrize("status", [429, 503, 504])
+def test_what_may_succeed_later_is_tried_again(status):
+    later = problem("whatever", status, Retry_After="0")
+    with scripted([later, drawing("bm8=")]) as server, Holofoil(server.url) as client:
+        assert client.generate(seed=5)[0].bytes == b"no"
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize("status", [400, 422, 500, 502])
 def test_no_other_status_is_tried_again(status):
     answer = problem("whatever", status, Retry_After="0")
@@ -548,6 +557,29 @@ def test_a_proxy_that_refuses_in_html_is_understood_by_its_status():
         client.ready()
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, NotAllowed), (403, NotAllowed), (429, RateLimited), (504, TooLate)]
+)
+def test_a_proxy_that_keeps_a_request_to_itself_is_told_by_its_status_and_id(status, expected):
+    page = reply(b"<html>No</html>", status, "text/html", X_Request_ID="of-the-proxy")
+    with (
+        scripted([page]) as server,
+        Holofoil(server.url, retries=0) as client,
+        pytest.raises(expected) as caught,
+    ):
+        client.ready()
+    assert caught.value.request_id == "of-the-proxy"
+
+
+def test_unchanged_is_no_answer_to_who_has_none():
+    with (
+        scripted([reply(status=304)]) as server,
+        Holofoil(server.url) as client,
+        pytest.raises(UnexpectedAnswer, match="304"),
+    ):
+        client.card(7)
+
+
 def test_a_redirection_is_not_followed_since_the_key_would_go_along():
     away = reply(status=302, Location="http://127.0.0.1:9/")
     with (
@@ -604,6 +636,29 @@ def test_a_connection_that_is_used_again_is_timed_anew():
         client.ready()
         assert 0.4 <= waited(client) < 0.7
         assert len({asked.client for asked in server.asked}) == 1
+
+
+async def test_the_async_client_uses_a_connection_again():
+    kept = reply(READY, Connection="keep-alive")
+    with scripted([kept]) as server:
+        async with AsyncHolofoil(server.url) as client:
+            for _ in range(3):
+                await client.ready()
+    assert len({asked.client for asked in server.asked}) == 1
+
+
+async def test_who_waits_for_a_file_that_is_slow_to_read_holds_up_nobody(url, tmp_path):
+    slow = tmp_path / "slow.png"
+    os.mkfifo(slow)
+    writing = threading.Timer(1, slow.write_bytes, [pictures.file(CARD)])
+    async with AsyncHolofoil(url) as client:
+        writing.start()
+        began = time.monotonic()
+        judging = asyncio.ensure_future(client.score(slow))
+        await client.ready()
+        assert time.monotonic() - began < 0.9
+        assert len(await judging) == 1
+    writing.join()
 
 
 def test_threads_that_share_a_client_each_have_the_whole_timeout():
@@ -786,7 +841,9 @@ def test_retry_after_may_be_a_date():
     seconds = retry_after(Reply(503, {"retry-after": format_datetime(moment, usegmt=True)}, b""))
     assert seconds is not None
     assert 85 < seconds <= 90
-    assert retry_after(Reply(503, {"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, b"")) == 0
+    for zone in ("GMT", "-0000"):  # the latter is a time in UTC that is said to be of no zone
+        past = f"Sun, 06 Nov 1994 08:49:37 {zone}"
+        assert retry_after(Reply(503, {"retry-after": past}, b"")) == 0
 
 
 # --- what it needs
