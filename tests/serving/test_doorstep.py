@@ -1,5 +1,6 @@
 """Requests that are turned away ahead of the application, over real sockets: nobody sees a difference."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -35,8 +36,11 @@ BODY = b'{"n": 1}'
 WHOLE = HEAD + b"Content-Length: 8\r\n\r\n" + BODY
 
 
+SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 class Passage:
-    """The way into an application: keeps the paths of those that came through."""
+    """The way into an application: keeps the paths of those that came through, and some wait there."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -45,6 +49,7 @@ class Passage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self.paths.append(scope["path"])
+            await asyncio.sleep(0.5 if scope["path"] == "/slow" else 0)
         await self.app(scope, receive, send)
 
 
@@ -247,6 +252,16 @@ def test_what_takes_more_is_left_to_the_application(full: House, sent: bytes):
         while b"HTTP/1.1 503 " not in received:
             received += line.recv(65536)
     assert full.passage.paths == ["/generate"]
+
+
+def test_who_is_turned_away_is_not_answered_before_a_request_that_is_at_work(full: House):
+    """Its client would take the one answer for the other."""
+    with full.connect() as line:
+        line.sendall(SLOW)
+        time.sleep(0.1)
+        line.sendall(WHOLE)
+        statuses = [answer_on(line)[0] for _ in range(2)]
+    assert [status.split()[1] for status in statuses] == [b"404", b"503"]
 
 
 @pytest.mark.parametrize("target", [b"/generate?seed=7", b"/healthz", b"/nothing", b"/%67enerate?seed=7"])

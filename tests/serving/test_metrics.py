@@ -121,6 +121,7 @@ def test_a_scrape_tells_the_process_the_models_and_the_loops_lag(served):
     ("sent", "reason"),
     [
         (b"nonsense\r\n\r\n", "malformed-request"),
+        (b"X" * 40_000, "malformed-request"),  # which is too large as well
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + 40_000 * b"x", "head-too-large"),
         (b"GET / HT", "request-timeout"),
         (b"", "silent"),
