@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 import pytest
 
@@ -227,6 +228,33 @@ def test_who_has_its_answer_makes_room_for_another():
         assert ask(connect(), request()).startswith(b"HTTP/1.1 200")
         assert read(answered[0]) == b""
         assert ask(answered[1], request()).startswith(b"HTTP/1.1 200")
+
+
+class GrainyBackend(FakeBackend):
+    """Draws what takes a megabyte a card as PNG."""
+
+    def paint(self, noise):
+        grain = np.random.default_rng(0)
+        return grain.integers(0, 256, (len(noise), self.model.height, self.model.width, 3), np.uint8)
+
+
+def test_who_still_reads_its_answer_makes_no_room_and_afterwards_does():
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\nAccept: application/zip\r\nContent-Length: 9\r\n"
+    with gateway(GrainyBackend(height=700, width=500), max_connections=2) as connect:
+        reading, idle = connect(), connect()
+        begun = ask(reading, head + b'Content-Type: application/json\r\n\r\n{"n": 12}')
+        start, _, rest = begun.partition(b"\r\n\r\n")
+        time.sleep(0.2)  # all that the system takes is written
+        assert ask(idle, request()).startswith(b"HTTP/1.1 200")
+        other = connect()
+        assert ask(other, request()).startswith(b"HTTP/1.1 200")
+        assert read(idle) == b""
+        left = int(re.findall(rb"content-length: (\d+)", start)[0]) - len(rest)
+        assert len(reading.makefile("rb").read(left)) == left
+        time.sleep(0.1)
+        assert ask(other, request()).startswith(b"HTTP/1.1 200")
+        assert ask(connect(), request()).startswith(b"HTTP/1.1 200")
+        assert read(reading) == b""
 
 
 def test_who_waits_for_a_second_answer_makes_no_room():
