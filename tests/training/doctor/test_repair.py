@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,59 @@ def test_smoothed_labels_are_measured_as_hard_ones(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", HARD]
     ran = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, check=False)
     assert ran.stdout == "measured\n", ran.stderr
+
+
+JUDGED_BY_NUMBERS = """
+import numpy as np
+from tensorflow import keras
+from tensorflow.keras.layers import Dense, Flatten, Reshape
+from tensorflow.keras.models import Sequential
+
+discriminator = Sequential([keras.Input((4, 4, 1)), Flatten(), Dense(1)])
+loss = keras.losses.MeanSquaredError()
+discriminator.compile(loss=loss, optimizer="adam", metrics=["accuracy"])
+generator = Sequential([keras.Input((4,)), Dense(16, activation="tanh"), Reshape((4, 4, 1))])
+for step in range(2):
+    real = np.random.uniform(-1, 1, (64, 4, 4, 1))
+    fake = generator.predict(np.random.normal(size=(64, 4)), verbose=0)
+    discriminator.train_on_batch(real, np.ones((64, 1)) * 0.9)
+    discriminator.train_on_batch(fake, np.zeros((64, 1)))
+"""
+
+
+def run_mended(tmp_path, script):
+    """Repair a script's text, run what was written, and return its names."""
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    repair(tmp_path / "script.py", tmp_path / "mended.py")
+    return runpy.run_path(str(tmp_path / "mended.py"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "fakes", "edge"),
+    [
+        ('"mse"', "np.zeros((64, 1))", 0.5),
+        ("keras.losses.MeanSquaredError()", "np.zeros(64).reshape(-1, 1)", 0.5),
+        ('"mean_squared_error"', "-np.ones((64, 1))", 0.0),
+        ("keras.losses.MeanSquaredError()", "np.full((64, 1), -1)", 0.0),
+    ],
+)
+def test_a_squared_error_s_accuracy_turns_halfway_between_the_labels(tmp_path, loss, fakes, edge):
+    script = JUDGED_BY_NUMBERS.replace("np.zeros((64, 1))", fakes)
+    mended = run_mended(tmp_path, script.replace("keras.losses.MeanSquaredError()", loss))
+    discriminator, real = mended["discriminator"], mended["real"]
+    _, accuracy = discriminator.test_on_batch(real, np.full((64, 1), 0.9))
+    assert accuracy == pytest.approx((discriminator.predict(real, verbose=0) > edge).mean())
+
+
+@pytest.mark.parametrize("last", ['1, activation="sigmoid"', '1, "sigmoid", True'])
+def test_a_loss_that_takes_probabilities_by_position_is_told_of_logits_once(tmp_path, last):
+    script = JUDGED_BY_NUMBERS.replace("Dense(1)", f"Dense({last})")
+    mended = run_mended(tmp_path, script.replace("MeanSquaredError()", "BinaryCrossentropy(False)"))
+    last = mended["discriminator"].layers[-1]
+    loss = float(mended["loss"](np.ones((1, 1)), np.full((1, 1), -2.0)))
+    assert loss == pytest.approx(np.log1p(np.exp(2.0)))
+    assert last.activation(-2.0) == -2.0
+    assert last.use_bias
 
 
 MENDED = {

@@ -11,6 +11,8 @@ from training.doctor.scripts.rebuild import NotRebuildable, rebuild, rebuildable
 from training.doctor.scripts.rules_game import bounded_margin, generator_losses, is_mean, wrong_sign
 from training.doctor.scripts.rules_habits import behind_loops
 from training.doctor.scripts.rules_losses import (
+    FROM_LOGITS,
+    boundary,
     cross_entropies,
     logits_mismatch,
     measures_accuracy,
@@ -30,7 +32,7 @@ Mend = Callable[[Script, Text], Iterator[Edit]]
 HARD_ACCURACY = '''\
 def hard_accuracy(labels, answers):
     """Take a label for real above a half: Keras' own accuracy never finds one of 0.9 right."""
-    return tf.cast((answers > {edge}) == (labels > 0.5), tf.float32)
+    return tf.cast((answers > {edge}) == (tf.cast(labels, tf.float32) > 0.5), tf.float32)
 
 
 '''
@@ -76,7 +78,7 @@ def losses(script: Script, text: Text) -> Iterator[Edit]:
     keras = keras_of(script)
     for loss, of_logits in cross_entropies(script):
         if of_logits is False and isinstance(loss, ast.Call):
-            given = argument_of(loss, "from_logits")
+            given = argument_of(loss, "from_logits", FROM_LOGITS[script.reader.kind(loss.func)])
             yield text.put(given, "True") if given else text.add_argument(loss, "from_logits=True")
         elif of_logits is False:
             yield text.put(loss, f"{keras}.losses.BinaryCrossentropy(from_logits=True)")
@@ -106,13 +108,15 @@ def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
         if (metrics := call.argument("metrics")) is not None and measures_accuracy(call)
     ]
     if smooth and training_of(script) is None:
-        edge = 0.0 if to_logits or not any(squashed(script)) else 0.5
-        yield text.before(top_statement(script, measured[0][0].node), HARD_ACCURACY.format(edge=edge))
+        first, _ = measured[0]
+        edge = 0.5 if any(squashed(script)) and not to_logits else boundary(script, first)
+        yield text.before(top_statement(script, first.node), HARD_ACCURACY.format(edge=edge))
         for _, metrics in measured:
             yield text.put(metrics, "[hard_accuracy]")
     elif to_logits:
-        for _, metrics in measured:
-            yield text.put(metrics, f"[{keras_of(script)}.metrics.BinaryAccuracy(threshold=0.0)]")
+        for call, metrics in measured:
+            edge = boundary(script, call)
+            yield text.put(metrics, f"[{keras_of(script)}.metrics.BinaryAccuracy(threshold={edge})]")
 
 
 def keras_of(script: Script) -> str:
@@ -135,6 +139,8 @@ def linear(layer: Layer, text: Text) -> list[Edit]:
         if isinstance(value, ast.Constant) and value.value in ("sigmoid", "tanh"):
             if layer.kind == "Activation":
                 return [text.put(value, '"linear"')]
+            if argument in layer.node.args[:-1]:  # those behind it keep their places
+                return [text.put(value, "None")]
             return [text.drop_argument(layer.node, argument)]
     return []
 

@@ -7,6 +7,10 @@ from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import Role
 from training.doctor.scripts.script import Call, Script
 
+FROM_LOGITS = {"BinaryCrossentropy": 0, "binary_crossentropy": 2}
+"""Where Keras' cross-entropies take from_logits by position."""
+SQUARED_ERRORS = {"mse", "mean_squared_error", "meansquarederror"}
+
 
 def squashed_before_loss(script: Script) -> Iterator[Finding]:
     """C4: a sigmoid in front of a cross-entropy that wants probabilities."""
@@ -59,7 +63,7 @@ def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
     found: list[tuple[ast.expr, object]] = []
     for call in script.calls:
         metric = "metrics" in ast.unparse(call.node.func)
-        position = {"BinaryCrossentropy": 0, "binary_crossentropy": 2}.get(call.name)
+        position = FROM_LOGITS.get(call.name)
         if position is not None and not metric:
             given = call.argument("from_logits", position)
             found.append((call.node, script.constant(given) if given else False))
@@ -81,9 +85,7 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
     measured = [call for call in compiled if measures_accuracy(call, script.reader.functions)]
     if not measured:
         return
-    trained = script.of_networks(Role.DISCRIMINATOR, "train_on_batch")
-    labels = [call.argument("y", 1) for call in trained]
-    smooth = [part for label in labels if label is not None for part in smoothed(script, label)]
+    smooth = [part for label in labels_of(script) for part in smoothed(script, label)]
     if smooth:
         yield Finding(
             "C12",
@@ -94,9 +96,67 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
             f"({script.source.place(measured[0].node)})",
             "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near "
             "50 % hides a discriminator that is always right.",
-            "Measure by hard labels: (logits > 0) on reals, (logits < 0) on fakes.",
+            measured_by(boundary(script, measured[0])),
             script.source.places(smooth),
         )
+
+
+def measured_by(edge: float) -> str:
+    """Say how answers are counted that turn from fake to real at this number."""
+    answers = f"answers > {edge}" if edge else "logits > 0"
+    return f"Measure by hard labels: ({answers}) on reals, ({answers.replace('>', '<')}) on fakes."
+
+
+def boundary(script: Script, compiled: Call) -> float:
+    """Return where a discriminator's unbounded answer turns from fake to real.
+
+    Under a squared error (LSGAN, Mao 2017) it is halfway between the labels, else a logit of 0.
+    """
+    loss = compiled.argument("loss", 1)
+    squared = loss is not None and any(is_squared_error(part) for part in parts_of(script, loss))
+    return 0.5 if squared and not negative_labels(script) else 0.0
+
+
+def is_squared_error(part: ast.AST) -> bool:
+    """Is this how Keras names a squared error: a text, a function or a class?"""
+    match part:
+        case ast.Constant(value=str(word)) | ast.Name(id=word) | ast.Attribute(attr=word):
+            return word.lower() in SQUARED_ERRORS
+        case _:
+            return False
+
+
+def negative_labels(script: Script) -> bool:
+    """Are fakes labelled -1, as the squared error's other form has it?"""
+    return any(is_negated(script, part) for label in labels_of(script) for part in parts_of(script, label))
+
+
+def is_negated(script: Script, part: ast.AST) -> bool:
+    """Is this -ones, ones * -1 or full of -1?"""
+    match part:
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return is_filled(operand)
+        case ast.BinOp(op=ast.Mult()):
+            return is_filled(part) and (is_minus(part.left) or is_minus(part.right))
+        case ast.Call():
+            return script.reader.kind(part.func) in {"full", "fill"} and any(map(is_minus, part.args))
+        case _:
+            return False
+
+
+def is_minus(node: ast.expr) -> bool:
+    """Is this a number below 0?"""
+    return (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(node.operand, ast.Constant)
+    )
+
+
+def labels_of(script: Script) -> list[ast.expr]:
+    """Return what the discriminator is taught to answer."""
+    trained = script.of_networks(Role.DISCRIMINATOR, "train_on_batch")
+    return [label for call in trained if (label := call.argument("y", 1)) is not None]
 
 
 def measures_accuracy(call: Call, others: Container[str] = ()) -> bool:
@@ -110,28 +170,38 @@ def measures_accuracy(call: Call, others: Container[str] = ()) -> bool:
 def smoothed(script: Script, label: ast.expr) -> list[ast.expr]:
     """Return the expressions that make labels of ones and a number strictly between 0 and 2 that is not 1."""
     found: list[ast.expr] = []
-    waiting, seen = [label], set[ast.AST]()
+    for part in parts_of(script, label):
+        if isinstance(part, ast.BinOp) and softens(part):
+            found.append(part)
+        elif isinstance(part, ast.Call) and script.reader.kind(part.func) in {"full", "fill"}:
+            found += [part] if any(map(fraction, part.args)) else []
+    return found
+
+
+def parts_of(script: Script, node: ast.expr) -> Iterator[ast.AST]:
+    """Yield every part of a value, through names and what the script's own functions return."""
+    waiting, seen = [node], set[ast.AST]()
     while waiting:
         value = waiting.pop()
         if value in seen:
             continue
         seen.add(value)
         for part in ast.walk(value):
-            if isinstance(part, ast.BinOp) and softens(part):
-                found.append(part)
-            elif isinstance(part, ast.Call):
+            yield part
+            if isinstance(part, ast.Call):
                 waiting += script.returned(part)
-                if script.reader.kind(part.func) in {"full", "fill"} and any(map(fraction, part.args)):
-                    found.append(part)
             elif isinstance(part, ast.Name):
                 waiting += script.values(part)
-    return found
 
 
 def softens(node: ast.BinOp) -> bool:
     """Is this ones * 0.9, ones - 0.1 or zeros + 0.1?"""
-    filled = any(f"{name}(" in ast.unparse(node) for name in ("ones", "ones_like", "zeros", "zeros_like"))
-    return filled and (fraction(node.left) or fraction(node.right))
+    return is_filled(node) and (fraction(node.left) or fraction(node.right))
+
+
+def is_filled(node: ast.expr) -> bool:
+    """Is this made of ones or zeros?"""
+    return any(f"{name}(" in ast.unparse(node) for name in ("ones", "ones_like", "zeros", "zeros_like"))
 
 
 def fraction(node: ast.expr) -> bool:
