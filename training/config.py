@@ -103,6 +103,8 @@ class Config:
     beta_2: float
     average_half_life: int
     """Images after which an old generator weighs half in the moving average; 0 exports the raw generator."""
+    average_ramp: bool = True
+    """Have the half-life grow with the images seen: a run from trained weights has no bad start to forget."""
 
     frozen: int = 0
     """How many of the discriminator's first convolutions stay as they are, for transfer."""

@@ -309,11 +309,13 @@ def thawed(discriminator: keras.Model, frozen: int) -> list[keras.Variable]:
 def averaging_rate(config: Config, index: tf.Tensor) -> tf.Tensor:
     """Return how much of the generator enters its average at this step.
 
-    The half-life grows with the run, to a twentieth of the images seen, up to config.average_half_life.
+    The half-life is a twentieth of the images seen, up to config.average_half_life. From trained weights it
+    has no such ramp, as in StyleGAN2-ADA (Karras 2020): it is a twentieth of all the run's images from the
+    first on, so that a short run too has left them behind at its end.
     """
     if config.average_half_life == 0:
         return tf.constant(1.0)
-    seen = tf.cast(index + 1, tf.float32) * config.batch
+    seen = tf.cast(index + 1, tf.float32) * config.batch if config.average_ramp else float(config.images)
     half_life = tf.minimum(seen / 20, float(config.average_half_life))
     return 1.0 - 0.5 ** (config.batch / half_life)
 

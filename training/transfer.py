@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import keras
@@ -39,6 +40,7 @@ class Weights:
     discriminator: list[NDArray[np.float32]]
     average: list[NDArray[np.float32]]
     projected: list[NDArray[np.float32]] | None = None  # of its heads, where there are any
+    whole: bool = True  # nothing of the generators has still to be learnt from nothing
 
     def give(self, networks: Networks) -> None:
         """Set the weights of every network that there are weights of."""
@@ -76,7 +78,8 @@ def weights_of_run(run: Run, config: Config) -> Weights:
     for name, network in shared.items():
         own = ours.parts()[name]
         refuse_other_shapes(run.folder, name, names_of(network.weights), names_of(own.weights))
-    return Weights(**{name: network.get_weights() for name, network in shared.items()})
+    weights: dict[str, Any] = {name: network.get_weights() for name, network in shared.items()}
+    return Weights(**weights)
 
 
 def growers(config: Config) -> str:
@@ -111,7 +114,7 @@ def grown(run: Run, config: Config, theirs: Networks, ours: Networks) -> Weights
             f"{growers(config)}"
         )
     average, _ = agreeing(theirs.average.get_weights(), ours.generator.get_weights())
-    return Weights(generator, backwards[::-1], average)
+    return Weights(generator, backwards[::-1], average, whole=False)
 
 
 Arrays = list[NDArray[np.float32]]

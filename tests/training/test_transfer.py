@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training import dataset, train
 from training.checkpoints import Progress
@@ -11,6 +12,7 @@ from training.export import export
 from training.models import Networks
 from training.presets import configure
 from training.run import Run, Source
+from training.step import averaging_rate
 from training.transfer import BadOrigin, keep_trained, names_of, read, weights_of
 
 
@@ -49,6 +51,30 @@ def test_a_run_is_started_from_the_weights_of_a_run(tiny_run, trained, tmp_path)
         for weight, theirs in zip(network.trainable_variables, origin.trainable_variables, strict=True):
             np.testing.assert_allclose(weight, theirs, atol=1e-7)
     assert run.checkpoints.steps() == [1, 0]  # what it started from is kept, for a run that is killed early
+
+
+def test_the_average_of_trained_weights_outlasts_the_first_steps_and_not_the_run():
+    config = configure("smoke", 56, 40, average_ramp=False, batch=8, images=8_000, average_half_life=10_000)
+    kept = [share_kept(config, steps) for steps in (10, 1_000)]
+    assert kept == pytest.approx([0.5 ** (80 / 400), 0.5**20], rel=1e-3)
+    assert share_kept(replace(config, average_ramp=True), 10) < 1e-6  # of weights that were drawn at random
+
+
+def share_kept(config, steps):
+    """Return how much of its average at the start is in a run's average after some steps."""
+    return float(np.prod([1 - averaging_rate(config, tf.constant(step)) for step in range(steps)]))
+
+
+def test_only_a_run_whose_generator_was_trained_whole_averages_without_a_ramp(tiny_run, tmp_path):
+    origins = {"new": None, "run": tiny_run.run, "store": tiny_run.store}
+    ramps = {
+        name: train.start(
+            tiny_run.data, tmp_path / name, "smoke", origin=origin, images=8
+        ).config.average_ramp
+        for name, origin in origins.items()
+    }
+    assert ramps == {"new": True, "run": False, "store": False}
+    assert not weights_of(tiny_run.run, configure("smoke", 112, 80)).whole
 
 
 def test_the_best_of_a_run_and_the_newest_of_a_store_are_the_start(tiny_run, trained, tmp_path):
