@@ -17,10 +17,10 @@ HOLE = 0.2
 def beside(fake: dict[str, float], real: dict[str, float]) -> dict[str, float]:
     """Return how many times as frequent or varied the traces of fakes are as those of real cards.
 
-    Translation leaves grey edges and uneven borders; cutout grey holes; colour a wider spread of brightness,
-    saturation and contrast. A number is added on both sides, so that what real cards never show is not
-    infinitely more: 5 % of the cards, or (15 levels)² or (2 levels)². Fakes as good as real cards have 1; the
-    first, grey ones of a run have more.
+    Translation leaves uneven borders and grey edges: two pixels deep at least, as a card's own outline may be
+    one; cutout grey holes; colour a wider spread of brightness, saturation and contrast. A number is added on
+    both sides, so that what real cards never show is not infinitely more: 5 % of the cards, or (15 levels)²
+    or (2 levels)². Fakes as good as real cards have 1; the first, grey ones of a run have more.
     """
     added = {"border": 15.0**2, "grey_edges": 0.05, "grey_holes": 0.05}
     return {
@@ -40,7 +40,7 @@ def traces(cards: Cards) -> dict[str, float]:
     saturation = abs(pixels - brightness[..., None]).mean(axis=(1, 2, 3))
     return {
         "border": np.concatenate(edges(pixels), axis=1).var(axis=1).mean(),
-        "grey_edges": share_near_grey(np.stack([edge.mean(axis=1) for edge in edges(off_grey)])),
+        "grey_edges": share_near_grey(np.maximum(*(means(edges(off_grey, inset)) for inset in (0, 1)))),
         "grey_holes": share_near_grey(windows(off_grey)),
         "brightness": brightness.mean(axis=(1, 2)).var(),
         "saturation": saturation.var(),
@@ -48,9 +48,15 @@ def traces(cards: Cards) -> dict[str, float]:
     }
 
 
-def edges(pixels: Floats) -> list[Floats]:
-    """Return the outermost rows and columns, each (n, length, ...)."""
-    return [pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]]
+def edges(pixels: Floats, inset: int = 0) -> list[Floats]:
+    """Return the outermost rows and columns, or those `inset` pixels further in, each (n, length, ...)."""
+    first, last = inset, -1 - inset
+    return [pixels[:, first], pixels[:, last], pixels[:, :, first], pixels[:, :, last]]
+
+
+def means(lines: list[Floats]) -> Floats:
+    """Return the mean along each of the lines (n, length), as (lines, n)."""
+    return np.stack([line.mean(axis=1) for line in lines])
 
 
 def share_near_grey(distances: Floats) -> float:

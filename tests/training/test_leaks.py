@@ -47,3 +47,10 @@ def test_cards_that_are_grey_themselves_are_no_leak():
     framed = np.random.default_rng(0).integers(0, 256, (128, 56, 40, 3), dtype=np.uint8)
     framed[:, :4] = framed[:, 20:40, 5:30] = 128
     assert leaking(framed[:64], framed[64:]) == set()
+
+
+def test_an_outline_whose_grey_fakes_miss_is_no_leak():
+    outlined = np.random.default_rng(0).integers(0, 256, (128, 56, 40, 3), dtype=np.uint8)
+    outlined[:, [0, -1]] = outlined[:, :, [0, -1]] = 90
+    outlined[:40, [0, -1]] = outlined[:40, :, [0, -1]] = 120
+    assert leaking(outlined[:64], outlined[64:]) == set()
