@@ -201,7 +201,10 @@ def residual_penalty(height: int, width: int) -> float:
 
 
 def hinge_sn(height: int, width: int) -> Config:
-    """Build SN-GAN's recipe (Miyato 2018) on the DCGAN: hinge loss, spectral norm in place of a penalty."""
+    """Build SN-GAN's recipe (Miyato 2018) on the DCGAN: hinge loss, spectral norm in place of a penalty.
+
+    The norm holds the convolutions; the paper's holds the layer that reads the logit too.
+    """
     return replace(
         dcgan_r1(height, width),
         preset="hinge-sn",
