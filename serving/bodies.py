@@ -288,7 +288,8 @@ class Explanation(BaseModel):
         type="/problems/image-animated",
         title="The image is animated",
         status=422,
-        cure="Send one still frame of it.",
+        cure="The file holds several frames, and only still images can be scored. Save one frame as an image "
+        "of its own and send that.",
     )
 
     type: str

@@ -57,158 +57,218 @@ MALFORMED_REQUEST = Kind(
     "malformed-request",
     400,
     "The request cannot be read",
-    "What came is not HTTP/1.1, or says two things about where it ends. Have a library write it.",
+    "The gateway could not read this as an HTTP/1.1 request: for example, the Host header is missing, or "
+    "two headers disagree about the length of the body. Send the request with an HTTP library or curl "
+    "instead of writing it by hand.",
 )
 MALFORMED_QUERY = Kind(
     "malformed-query",
     400,
     "The query cannot be read",
-    "A percent sign is not followed by two hexadecimal digits, or what they spell is not UTF-8. Have a "
-    "library write the query.",
+    "Something after the question mark in the address is not encoded correctly: a percent sign must be "
+    "followed by two hexadecimal digits, and the bytes must form valid UTF-8. Let your HTTP library encode "
+    "the parameters.",
 )
 MALFORMED_BODY = Kind(
     "malformed-body",
     400,
     "The body cannot be read",
-    "JSON must be one object in UTF-8. A multipart body needs its boundary in the Content-Type and the final "
-    "boundary at its end. Have an HTTP client write it, and send it whole.",
+    "The body is damaged or incomplete. JSON must be a single object in UTF-8. A multipart form must name "
+    "its boundary in Content-Type and end with that boundary. Let your HTTP library build the body, and "
+    "send all of it.",
 )
 UNAUTHENTICATED = Kind(
     "unauthenticated",
     401,
     "A key is needed",
-    "Send Authorization: Bearer KEY, or X-API-Key: KEY. Whoever runs this gateway gives keys out.",
+    "This gateway requires an API key, and the request carried none that it knows. Send the key as "
+    "Authorization: Bearer KEY or as X-API-Key: KEY. Keys come from whoever runs this gateway.",
 )
 FORBIDDEN = Kind(
     "forbidden",
     403,
     "This key may not do that",
-    "Each key has rights of its own. Ask whoever runs this gateway for one that may.",
+    "The API key is valid, but lacks the right that this request needs; the detail lists what the key may "
+    "do. Ask whoever runs this gateway for a key with that right.",
 )
 FORBIDDEN_ORIGIN = Kind(
     "forbidden-origin",
     403,
     "This site may not call here",
-    "Only pages of sites that HOLOFOIL_ORIGINS names may call this gateway, with methods and headers that it "
-    "knows. Ask whoever runs it.",
+    "A web page asked to call this gateway from a visitor's browser, and its site is not allowed to, or not "
+    "with this method or these headers; the detail says which. Whoever runs the gateway can allow the site "
+    "with the setting HOLOFOIL_ORIGINS.",
 )
 NOT_FOUND = Kind(
     "not-found",
     404,
     "Nothing is here",
-    "/openapi.json lists every address. Look for a slip of the pen in yours.",
+    "There is nothing at this address. Check it for typing errors: /openapi.json lists every address of "
+    "this gateway.",
 )
 METHOD_NOT_ALLOWED = Kind(
-    "method-not-allowed", 405, "This address has no such method", "The Allow header names the methods it has."
+    "method-not-allowed",
+    405,
+    "This address has no such method",
+    "The address exists, but not for the method of this request (GET, POST and so on). Use one of the "
+    "methods listed in the Allow header of the answer.",
 )
 NOT_ACCEPTABLE = Kind(
     "not-acceptable",
     406,
     "No answer fits the Accept header",
-    "The detail lists what this can be answered as. Ask for one of them, or for */*. Several cards do not go "
-    "into one image file, but into JSON, a ZIP or a sheet.",
+    "The Accept header names no format that this address can produce. The detail lists the formats it has: "
+    "ask for one of them, or send Accept: */*. Several cards do not fit into one image file; ask for JSON, "
+    "a ZIP or a contact sheet instead.",
 )
 REQUEST_TIMEOUT = Kind(
-    "request-timeout", 408, "The request came too slowly", "Send the head of a request in one piece."
+    "request-timeout",
+    408,
+    "The request came too slowly",
+    "The request line and headers did not arrive in time, so the gateway closed the connection. Send them "
+    "all at once, and check the network between you and the gateway.",
 )
 BODY_TIMEOUT = Kind(
-    "body-timeout", 408, "The body came too slowly", "Send a smaller body, or the same over a faster line."
+    "body-timeout",
+    408,
+    "The body came too slowly",
+    "The body did not arrive completely within the time that the detail states. Send fewer or smaller "
+    "files, or use a faster connection.",
 )
 PRECONDITION_FAILED = Kind(
     "precondition-failed",
     412,
     "The card is another one",
-    "If-Match does not name the ETag that this card has now: other models may have been published. Ask "
-    "without it, and the answer has the card's ETag.",
+    "The request's If-Match header does not match the current ETag of the card: newer models may have been "
+    "published, which draw this card differently. Repeat the request without If-Match; the answer carries "
+    "the current ETag.",
 )
 TOO_LARGE = Kind(
-    "too-large", 413, "The request is too large", "The detail names the limit. Send fewer or smaller files."
+    "too-large",
+    413,
+    "The request is too large",
+    "The body, or a file in it, is larger than the gateway accepts; the detail states the limit. Send fewer "
+    "or smaller files, or split the request into several.",
 )
 UNSUPPORTED_MEDIA_TYPE = Kind(
     "unsupported-media-type",
     415,
     "This content type is not read here",
-    "The Accept-Post header lists the types that are. Bodies are read as they are, not compressed.",
+    "The Content-Type of the body is not one that this address reads, or the body is compressed. Send it "
+    "uncompressed, as one of the types listed in the Accept-Post header of the answer, or as the detail "
+    "says.",
 )
 UNSUPPORTED_IMAGE = Kind(
     "unsupported-image",
     415,
     "This image format is not read",
-    "The bytes of a file decide, not its name. Save the picture as PNG, JPEG or WebP.",
+    "The file is not in an image format that the gateway reads. It looks at the content of the file, so "
+    "renaming it does not help. Save the picture as PNG, JPEG or WebP.",
 )
 VALIDATION = Kind(
     "validation",
     422,
     "The request breaks a rule",
-    "The field errors names each broken rule and where it stands; /openapi.json has all rules.",
+    "The gateway could read the request, but a value in it is missing, unknown or not allowed. Each entry "
+    "of errors says which one (pointer) and why (detail). Correct these and send the request again; "
+    "/openapi.json describes all fields and their limits.",
 )
 IMAGE_CORRUPT = Kind(
     "image-corrupt",
     422,
     "The image is damaged",
-    "The file is cut short or broken. Save or download it again.",
+    "The image file is damaged or was not transferred completely. Open it to check it, then save or "
+    "download it again.",
 )
-IMAGE_ANIMATED = Kind("image-animated", 422, "The image is animated", "Send one still frame of it.")
+IMAGE_ANIMATED = Kind(
+    "image-animated",
+    422,
+    "The image is animated",
+    "The file holds several frames, and only still images can be scored. Save one frame as an image of its "
+    "own and send that.",
+)
 IMAGE_DIMENSIONS = Kind(
     "image-dimensions",
     422,
     "The image has the wrong size",
-    "16 million pixels are read at most, and each side needs 8 or more. Scale it.",
+    "The image is too large or too small: it may have at most 16 million pixels, and each side needs at "
+    "least 8. Scale it and send it again.",
 )
 RATE_LIMITED = Kind(
     "rate-limited",
     429,
     "Too many cards in too short a time",
-    "RateLimit says how many cards are left, and Retry-After in how many seconds there is room again.",
+    "You have used up the cards that your key or address may ask for in this period. Wait for the number of "
+    "seconds in Retry-After, then send the request again. The RateLimit header says how many cards are "
+    "left.",
 )
 HEAD_TOO_LARGE = Kind(
-    "head-too-large", 431, "The request's headers are too large", "Send fewer or shorter headers and cookies."
+    "head-too-large",
+    431,
+    "The request's headers are too large",
+    "The request line and headers together exceed the limit that the detail states. Send fewer or shorter "
+    "headers and cookies.",
 )
 INTERNAL = Kind(
     "internal",
     500,
     "The gateway failed",
-    "This is a fault of the gateway, not of the request. Its log has the reason under the id that instance "
-    "holds.",
+    "The gateway failed because of an error in its own code; nothing is wrong with your request. Report it "
+    "to whoever runs the gateway, with the id in the field instance: the gateway's log gives the reason "
+    "under that id.",
 )
 UNKNOWN_CODING = Kind(
     "unknown-coding",
     501,
     "This transfer coding is not read here",
-    "Send the body as it is, with its length or in chunks: Transfer-Encoding may say no more than chunked.",
+    "The gateway reads a body sent with its Content-Length or with Transfer-Encoding: chunked, and no other "
+    "transfer coding, such as gzip. Remove the other coding and send the request again.",
 )
 BACKEND_ERROR = Kind(
     "backend-error",
     502,
     "The models gave a wrong answer",
-    "The models and the gateway do not fit each other. Whoever runs them should export the models again.",
+    "The gateway cannot use what the models answered; the detail says why. Most often the models do not "
+    "match this release of the gateway, and sending the request again does not help. Whoever runs the "
+    "gateway should run holofoil export again, or go back to the previous version of the models.",
 )
 NOT_READY = Kind(
     "not-ready",
     503,
     "The models are not ready",
-    "They are being loaded, or there are none. Ask again after the seconds in Retry-After.",
+    "The models are still loading, were just replaced, or have not been exported yet; the detail says "
+    "which. Send the request again after the number of seconds in Retry-After. If this lasts, tell whoever "
+    "runs the gateway.",
 )
 OVERLOADED = Kind(
     "overloaded",
     503,
     "There is more work than can be done in time",
-    "Ask again after the seconds in Retry-After; Prefer: wait=N asks for more time.",
+    "The gateway is busy and refuses at once what it could not finish in time. Nothing is wrong with your "
+    "request. Send it again after the number of seconds in Retry-After, or ask for fewer cards at once. If "
+    "it carries Prefer: wait=N, a larger N allows more time.",
 )
 DRAINING = Kind(
     "draining",
     503,
     "The gateway is about to end",
-    "Another one may take its place. Ask again after the seconds in Retry-After.",
+    "This gateway is shutting down, most often because it is being restarted or replaced. Send the request "
+    "again after the number of seconds in Retry-After.",
 )
 BACKEND_UNAVAILABLE = Kind(
     "backend-unavailable",
     503,
     "The model server cannot be reached",
-    "It is restarting, or it has too much to do. Ask again after the seconds in Retry-After.",
+    "The gateway runs, but its models cannot answer: the model server is down, restarting, too busy or out "
+    "of memory. Send the request again after the number of seconds in Retry-After. If this lasts, tell "
+    "whoever runs the gateway.",
 )
 DEADLINE_EXCEEDED = Kind(
-    "deadline-exceeded", 504, "The models took too long", "Ask for fewer cards at once, or again later."
+    "deadline-exceeded",
+    504,
+    "The models took too long",
+    "The cards were not finished before the request's deadline. Ask for fewer cards at once, try again "
+    "later, or allow more time with the header Prefer: wait=N, in seconds (30 at most).",
 )
 
 KINDS = tuple(each for each in [*globals().values()] if isinstance(each, Kind))
