@@ -15,42 +15,51 @@ class BatchMetrics(Observer):
     def __init__(self, metrics: Metrics) -> None:
         """Add the batcher's metrics to an application's."""
         self._metrics, labelled = metrics, metrics.labelled
-        self._queue = labelled(Gauge, "holofoil_queue_rows", "Rows let in and not yet in a call.", ["model"])
+        self._queue = labelled(
+            Gauge, "holofoil_queue_rows", "Cards in the queue, waiting for a model call to start.", ["model"]
+        )
         self._batches = labelled(
             Histogram,
             "holofoil_batch_rows",
-            "Rows of a call that somebody asked for; the buckets are the sizes that calls have.",
+            "Requested cards in each model call, without padding; the buckets are the batch sizes in use.",
             ["model"],
             buckets=BATCH_SIZES,
         )
-        self._padding = labelled(Counter, "holofoil_padding_rows", "Rows added to fill a call.", ["model"])
+        self._padding = labelled(
+            Counter,
+            "holofoil_padding_rows",
+            "Padding rows added to model calls to reach the next batch size.",
+            ["model"],
+        )
         self._dispatches = labelled(
             Counter,
             "holofoil_dispatch",
-            "Calls by why they were made: `full`, or a slot was `free` for what waited.",
+            "Model calls by why they started: the batch was `full`, or a slot was `free` for fewer cards.",
             ["model", "reason"],
         )
         self._calls = labelled(
             Histogram,
             "holofoil_infer_seconds",
-            "How long a call of a model took.",
+            "Duration of each model call in seconds, failed calls included.",
             ["model"],
             buckets=SECONDS,
         )
         self._rejected = labelled(
             Counter,
             "holofoil_rejected",
-            "Requests not let in: `full` queue, or `late`, be it only for work on `pixels`.",
+            "Requests rejected on arrival: the queue was `full`, or the expected wait too long, for the "
+            "models (`late`) or for image decoding and encoding (`pixels`).",
             ["model", "reason"],
         )
         self._abandoned = labelled(
             Counter,
             "holofoil_abandoned_rows",
-            "Rows let in and never computed: their client was `gone`, or it was `late`.",
+            "Queued cards dropped before they were computed: the client was `gone`, or the deadline had "
+            "passed (`late`).",
             ["model", "reason"],
         )
         self._isolated = labelled(
-            Counter, "holofoil_isolated", "Calls that failed and were tried again in halves.", ["model"]
+            Counter, "holofoil_isolated", "Failed model calls that were split in half and retried.", ["model"]
         )
 
     def described(self, info: ModelInfo) -> None:

@@ -10,12 +10,13 @@ class ConnectionMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         """Add the connections' metrics to an application's."""
-        self._open = Gauge("holofoil_connections", "Connections that are open.", registry=metrics.registry)
+        self._open = Gauge("holofoil_connections", "Client connections open now.", registry=metrics.registry)
         self._cut = metrics.labelled(
             Counter,
             "holofoil_connections_cut",
-            "Connections that the gateway ended: by a problem's name, the client was `silent` or left its "
-            "answer `unread`, or it was `crowded`.",
+            "Connections closed by the gateway. The reason is a problem's name (see /problems), or: the "
+            "client sent nothing (`silent`) or did not read its answer (`unread`), or an idle connection "
+            "made room for a new one (`crowded`).",
             ["reason"],
         )
 

@@ -55,42 +55,51 @@ class Metrics:
         self.requests = self.labelled(
             Counter,
             "holofoil_http_requests",
-            "Requests that have ended; route is a template or `unknown`, status 499 a client that left.",
+            "Finished requests; `route` is the address pattern or `unknown`, status 499 means that the "
+            "client disconnected before the answer.",
             ["method", "route", "status"],
         )
         self.request_seconds = self.labelled(
             Histogram,
             "holofoil_http_request_seconds",
-            "From a request's head to the last byte of its answer.",
+            "Duration of each request in seconds, from its headers to the last byte of its answer.",
             ["route"],
             buckets=SECONDS,
         )
-        self.in_flight = Gauge("holofoil_http_requests_in_flight", "Requests under way.", registry=registry)
+        self.in_flight = Gauge("holofoil_http_requests_in_flight", "Requests in progress.", registry=registry)
         self.received = self.labelled(
-            Counter, "holofoil_http_received_bytes", "Bytes of request bodies.", ["route"]
+            Counter, "holofoil_http_received_bytes", "Bytes received in request bodies.", ["route"]
         )
-        self.sent = self.labelled(Counter, "holofoil_http_sent_bytes", "Bytes of answers' bodies.", ["route"])
+        self.sent = self.labelled(
+            Counter, "holofoil_http_sent_bytes", "Bytes sent in response bodies.", ["route"]
+        )
         self.cards = self.labelled(
-            Counter, "holofoil_cards", "Cards drawn or judged in answers of 2xx.", ["route"]
+            Counter, "holofoil_cards", "Cards generated or scored in successful (2xx) answers.", ["route"]
         )
         self.stage_seconds = self.labelled(
             Histogram,
             "holofoil_stage_seconds",
-            "What a request waited for, as its Server-Timing says: queue, decode, infer, encode.",
+            "Seconds a request spent in each stage, as in its Server-Timing header: queue (waiting for a "
+            "model call), decode (reading images), infer (the models), encode (writing images).",
             ["route", "stage"],
             buckets=SECONDS,
         )
         self.loop_lag = Histogram(
             "holofoil_loop_lag_seconds",
-            "How late the event loop wakes a sleeper: every answer is at least as late.",
+            "Event loop lag in seconds: how late a timer fires. It delays every answer; keep it below 0.01.",
             buckets=LAG_SECONDS,
             registry=registry,
         )
-        build = Gauge("holofoil_build_info", "1 for the release that runs.", ["version"], registry=registry)
+        build = Gauge(
+            "holofoil_build_info",
+            "Always 1; the label names the running release.",
+            ["version"],
+            registry=registry,
+        )
         build.labels(version("holofoil")).set(1)
         self.model = Gauge(
             "holofoil_model_info",
-            "1 for the version of the models that answers.",
+            "Always 1; the labels describe the models in use: version, card size, number of kinds of card.",
             ["version", "height", "width", "classes"],
             registry=registry,
         )
