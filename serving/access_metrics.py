@@ -17,12 +17,12 @@ class AccessMetrics:
         """Add the metrics of access control to an application's."""
         alone = Gauge(
             "holofoil_rates_alone",
-            "1 while Redis fails, so that this gateway counts cards by itself; else 0.",
+            "1 while Redis does not answer and this gateway counts rate limits on its own, else 0.",
             registry=metrics.registry,
         )
         broken = Gauge(
             "holofoil_keys_file_broken",
-            "1 while the file of keys cannot be read, so that the old keys stay; else 0.",
+            "1 while the changed keys file cannot be read and the old keys stay in force, else 0.",
             registry=metrics.registry,
         )
         alone.set_function(lambda: isinstance(store, RedisStore) and store.failing)
