@@ -140,7 +140,7 @@ def network(host: str) -> str:
 def unauthenticated(secret: str | None) -> Refusal:
     """Refuse a request without a key that is known here (RFC 6750, 3)."""
     if secret is None:
-        detail = "Send Authorization: Bearer KEY, or X-API-Key: KEY. Who runs this gateway gives keys out."
+        detail = "Send Authorization: Bearer KEY, or X-API-Key: KEY. Whoever runs the gateway gives out keys."
         challenge = 'Bearer realm="holofoil"'
     else:
         detail = "This key is not known here, or no longer. Ask who runs this gateway for another."
@@ -154,6 +154,6 @@ def forbidden(key: Key, right: Right) -> Refusal:
     challenge = f'Bearer realm="holofoil", error="insufficient_scope", scope="{right}"'
     return Refusal(
         FORBIDDEN,
-        f"This key may {may}. For {right}, ask who runs this gateway.",
+        f"This key may {may}. Ask whoever runs this gateway for a key with the right {right}.",
         headers={"WWW-Authenticate": challenge},
     )

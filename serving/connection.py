@@ -30,10 +30,10 @@ from serving.problems import (
 MOST_AHEAD = 100
 """Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
 
-MALFORMED = Refusal(MALFORMED_REQUEST, "This is no request of HTTP/1.1 that can be read. Use an HTTP client.")
-LATE = Refusal(REQUEST_TIMEOUT, "The request's headers took too long. Send them at once.")
+MALFORMED = Refusal(MALFORMED_REQUEST, "This is not a readable HTTP/1.1 request. Use an HTTP client.")
+LATE = Refusal(REQUEST_TIMEOUT, "The request's headers did not arrive in time. Send them at once.")
 FULL = Refusal(OVERLOADED, "Too many connections have requests under way. Try again in a moment.")
-TOO_EAGER = Refusal(OVERLOADED, "Too many requests wait on this connection. Send the next after an answer.")
+TOO_EAGER = Refusal(OVERLOADED, "Too many requests wait on this connection. Wait for an answer first.")
 
 logger = logging.getLogger(__name__)
 

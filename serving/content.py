@@ -29,7 +29,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON:
-            raise Refusal(problems.TOO_LARGE, f"A JSON body may have {MAX_JSON:,} bytes. Send less.")
+            raise Refusal(problems.TOO_LARGE, f"A JSON body may have at most {MAX_JSON:,} bytes. Send less.")
     return validated(model, bytes(body) or b"{}")
 
 
@@ -46,7 +46,7 @@ def require_media_type(request: Request, expected: Sequence[str], advice: str) -
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Refusal(
             problems.UNSUPPORTED_MEDIA_TYPE,
-            "Compressed bodies are not read. Send it as it is.",
+            "Compressed bodies are not supported. Send the body uncompressed.",
             headers={"Accept-Encoding": "identity"},  # RFC 9110, 12.5.3
         )
     claimed = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -21,15 +21,13 @@ HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 9112, 3.2
 
 TOO_LARGE = Refusal(
     HEAD_TOO_LARGE,
-    f"The request's line and headers may have {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
+    f"The request line and headers may have at most {MAX_HEAD:,} bytes in {MAX_HEADERS} headers. Send fewer.",
 )
-NO_HOST = Refusal(MALFORMED_REQUEST, "A request of HTTP/1.1 has one Host, a host's name. Use an HTTP client.")
+NO_HOST = Refusal(MALFORMED_REQUEST, "An HTTP/1.1 request needs exactly one Host header. Use an HTTP client.")
 NOT_CHUNKED = Refusal(
-    UNKNOWN_CODING, "Transfer-Encoding may say chunked and no more. Send the body without another coding."
+    UNKNOWN_CODING, "The only transfer coding supported is chunked. Send the body without another."
 )
-NO_UPGRADE = Refusal(
-    MALFORMED_REQUEST, "No protocol but HTTP/1.1 is spoken here. Send a body without the header Upgrade."
-)
+NO_UPGRADE = Refusal(MALFORMED_REQUEST, "Only HTTP/1.1 is supported. Send a body without the Upgrade header.")
 
 
 def fault(parser: HttpRequestParser, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:

@@ -50,7 +50,9 @@ class BodyGuard:
 
     def too_large(self) -> Refusal:
         """Refuse a body above the limit."""
-        return Refusal(TOO_LARGE, f"A body may have {self.limit:,} bytes. Send fewer or smaller files.")
+        return Refusal(
+            TOO_LARGE, f"A body may have {self.limit:,} bytes at most. Send fewer or smaller files."
+        )
 
 
 class Body:
@@ -76,7 +78,7 @@ class Body:
             raise Refusal(
                 BODY_TIMEOUT,
                 f"The body was not complete after {self._guard.timeout:g} s. "
-                "Send less, or over a faster line.",
+                "Send less, or use a faster connection.",
             ) from None
         if message["type"] == "http.request":
             self._count(len(message.get("body", b"")))

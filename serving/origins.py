@@ -53,11 +53,10 @@ class Origins(CORSMiddleware):
         if method != "OPTIONS" or "access-control-request-method" not in headers:
             return None
         if headers.get("origin") not in self.allow_origins:
-            return Refusal(FORBIDDEN_ORIGIN, "This gateway answers no pages of that site.")
+            return Refusal(FORBIDDEN_ORIGIN, "Pages of that site may not call this gateway.")
         if self.preflight_response(headers).status_code != HTTPStatus.OK:
             return Refusal(
                 FORBIDDEN_ORIGIN,
-                f"Pages may ask with {', '.join(METHODS)}, and beside the usual headers with "
-                f"{', '.join(ASK_WITH)}.",
+                f"Pages may use {', '.join(METHODS)}, and beside the usual headers {', '.join(ASK_WITH)}.",
             )
         return None

@@ -94,7 +94,7 @@ FORBIDDEN = Kind(
 FORBIDDEN_ORIGIN = Kind(
     "forbidden-origin",
     403,
-    "This site may not call here",
+    "This site may not call the gateway",
     "A web page asked to call this gateway from a visitor's browser, and its site is not allowed to, or not "
     "with this method or these headers; the detail says which. Whoever runs the gateway can allow the site "
     "with the setting HOLOFOIL_ORIGINS.",
@@ -102,7 +102,7 @@ FORBIDDEN_ORIGIN = Kind(
 NOT_FOUND = Kind(
     "not-found",
     404,
-    "Nothing is here",
+    "There is nothing at this address",
     "There is nothing at this address. Check it for typing errors: /openapi.json lists every address of "
     "this gateway.",
 )
@@ -138,7 +138,7 @@ BODY_TIMEOUT = Kind(
 PRECONDITION_FAILED = Kind(
     "precondition-failed",
     412,
-    "The card is another one",
+    "If-Match names another card",
     "The request's If-Match header does not match the current ETag of the card: newer models may have been "
     "published, which draw this card differently. Repeat the request without If-Match; the answer carries "
     "the current ETag.",
@@ -153,7 +153,7 @@ TOO_LARGE = Kind(
 UNSUPPORTED_MEDIA_TYPE = Kind(
     "unsupported-media-type",
     415,
-    "This content type is not read here",
+    "This content type is not supported",
     "The Content-Type of the body is not one that this address reads, or the body is compressed. Send it "
     "uncompressed, as one of the types listed in the Accept-Post header of the answer, or as the detail "
     "says.",
@@ -161,7 +161,7 @@ UNSUPPORTED_MEDIA_TYPE = Kind(
 UNSUPPORTED_IMAGE = Kind(
     "unsupported-image",
     415,
-    "This image format is not read",
+    "This image format is not supported",
     "The file is not in an image format that the gateway reads. It looks at the content of the file, so "
     "renaming it does not help. Save the picture as PNG, JPEG or WebP.",
 )
@@ -220,7 +220,7 @@ INTERNAL = Kind(
 UNKNOWN_CODING = Kind(
     "unknown-coding",
     501,
-    "This transfer coding is not read here",
+    "This transfer coding is not supported",
     "The gateway reads a body sent with its Content-Length or with Transfer-Encoding: chunked, and no other "
     "transfer coding, such as gzip. Remove the other coding and send the request again.",
 )
@@ -251,14 +251,14 @@ OVERLOADED = Kind(
 DRAINING = Kind(
     "draining",
     503,
-    "The gateway is about to end",
+    "The gateway is shutting down",
     "This gateway is shutting down, most often because it is being restarted or replaced. Send the request "
     "again after the number of seconds in Retry-After.",
 )
 BACKEND_UNAVAILABLE = Kind(
     "backend-unavailable",
     503,
-    "The model server cannot be reached",
+    "The models cannot answer at the moment",
     "The gateway runs, but its models cannot answer: the model server is down, restarting, too busy or out "
     "of memory. Send the request again after the number of seconds in Retry-After. If this lasts, tell "
     "whoever runs the gateway.",

@@ -45,5 +45,5 @@ def read_query(request: Request, model: type[Query]) -> Query:
 def refuse_query(request: Request, advice: str) -> None:
     """Raise Refusal for a query where the body says all: who names a seed there would get another card."""
     if request.scope["query_string"]:
-        detail = f"Nothing is read behind the question mark of this address. {advice}"
+        detail = f"This address takes no query parameters. {advice}"
         raise invalid(Fault(pointer="", code="no_query", detail=detail))

@@ -172,7 +172,10 @@ def check(parts: Parts, max_files: int) -> None:
     if parts.faults:
         raise Refusal(VALIDATION, parts.faults[0].detail, parts.faults)
     if not parts.files:
-        raise Refusal(VALIDATION, f"No file came. Send 1 to {max_files} files in the field {parts.name}.")
+        raise Refusal(
+            VALIDATION,
+            f"The request has no file. Send 1 to {max_files} files in the field {parts.name}.",
+        )
 
 
 def too_many(name: str, most: int) -> Refusal:

@@ -23,7 +23,7 @@ async function answer(address, options) {
   if (error.status === 401) {
     element("unlock").hidden = false;
     // The problem names headers; here there is a field.
-    if (!key) error.message = "A key is needed: enter yours above. Who runs this gateway gives keys out.";
+    if (!key) error.message = "A key is needed: enter yours above. Whoever runs the gateway gives out keys.";
   }
   throw error;
 }

@@ -40,7 +40,7 @@ async def healthz() -> Health:
 async def readyz(request: Request) -> Readiness:
     """Describe the models, or answer 503 with the reason why there are none, or that the gateway will end."""
     if request.app.state.life.draining:
-        raise Refusal(problems.DRAINING, "The gateway is about to end. Send requests to another one.")
+        raise Refusal(problems.DRAINING, "The gateway is shutting down. Send requests to another one.")
     try:
         async with asyncio.timeout(READY_SECONDS):
             info = await gateway_of(request).batcher.info()

@@ -260,9 +260,13 @@ def test_who_still_reads_its_answer_makes_no_room_and_afterwards_does():
 def test_who_waits_for_a_second_answer_makes_no_room():
     with gateway(SlowBackend(), max_connections=1) as connect:
         line = connect()
-        assert ask(line, request() + request(target=b"/generate?seed=1")).startswith(b"HTTP/1.1 200")
+        received = ask(line, request() + request(target=b"/generate?seed=1"))
+        assert received.startswith(b"HTTP/1.1 200")
         connect()
-        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+        while received.count(b"HTTP/1.1 200") < 2:  # an answer's body may come after its head
+            piece = line.recv(65536)
+            assert piece, "cut off before the second answer"
+            received += piece
 
 
 def test_two_hundred_slow_clients_hinder_nobody(program):
@@ -448,7 +452,7 @@ def test_pipelined_requests_are_answered_in_order(program):
         connection.sendall(b"".join(request(target=target) for target in targets))
         connection.sendall(request(b"Connection: close"))
         received = read(connection)
-    statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+    statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
     assert statuses == [200, 404, 200] * 20 + [200]
 
 

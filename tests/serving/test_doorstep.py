@@ -199,7 +199,7 @@ def test_who_sends_a_thousand_requests_at_once_is_told_to_wait_and_hinders_nobod
         assert time.monotonic() - began < 5
         received = eager.makefile("rb").read()
     assert received.count(b"HTTP/1.1 503 ") == MOST_AHEAD + 1
-    assert b"Send the next after an answer." in received[received.rindex(b"HTTP/1.1 503 ") :]
+    assert b"Wait for an answer first." in received[received.rindex(b"HTTP/1.1 503 ") :]
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_part_without_a_name_does_not_take_the_name_of_the_one_before():
 
 
 def test_no_file_at_all_is_told():
-    assert "No file came" in refusal(b"--edge--\r\n").detail
+    assert "The request has no file" in refusal(b"--edge--\r\n").detail
 
 
 def test_of_several_broken_rules_each_is_told():

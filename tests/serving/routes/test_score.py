@@ -177,7 +177,7 @@ def test_health_answers_while_pictures_are_being_read(client):
     waits = []
     with concurrent.futures.ThreadPoolExecutor() as pool, client_of(str(client.base_url)) as other:
         start = time.monotonic()
-        scoring = pool.submit(other.post, "/score", files=files(*[slow] * 6))
+        scoring = pool.submit(other.post, "/score", files=files(*[slow] * 6), headers={"Prefer": "wait=30"})
         while not scoring.done():
             waits.append(client.get("/healthz").elapsed.total_seconds())
         took = time.monotonic() - start
