@@ -55,7 +55,8 @@ def start(
     cards, config = configured(data, preset, labels, hours, changes, strategy)
     devices.refuse_uneven(config, strategy.num_replicas_in_sync)
     weights = beginning(origin, config)
-    config = replace(config, average_ramp=not (weights and weights.whole))
+    if weights and weights.whole:
+        config = replace(config, average_ramp=False)
     judge = ready(config, cards, judge_of, writes)  # before there is a folder that would be in the way
     run = Run.create(folder, config, Source.of(data, cards), writes)
     with run.held():

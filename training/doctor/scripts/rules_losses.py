@@ -113,7 +113,7 @@ def boundary(script: Script, compiled: Call) -> float:
     Under a squared error (LSGAN, Mao 2017) it is halfway between the labels, else a logit of 0.
     """
     loss = compiled.argument("loss", 1)
-    squared = loss is not None and any(is_squared_error(part) for part in parts_of(script, loss))
+    squared = loss is not None and any(is_squared_error(part) for part in script.parts(loss))
     return 0.5 if squared and not negative_labels(script) else 0.0
 
 
@@ -128,7 +128,7 @@ def is_squared_error(part: ast.AST) -> bool:
 
 def negative_labels(script: Script) -> bool:
     """Are fakes labelled -1, as the squared error's other form has it?"""
-    return any(is_negated(script, part) for label in labels_of(script) for part in parts_of(script, label))
+    return any(is_negated(script, part) for label in labels_of(script) for part in script.parts(label))
 
 
 def is_negated(script: Script, part: ast.AST) -> bool:
@@ -170,28 +170,12 @@ def measures_accuracy(call: Call, others: Container[str] = ()) -> bool:
 def smoothed(script: Script, label: ast.expr) -> list[ast.expr]:
     """Return the expressions that make labels of ones and a number strictly between 0 and 2 that is not 1."""
     found: list[ast.expr] = []
-    for part in parts_of(script, label):
+    for part in script.parts(label):
         if isinstance(part, ast.BinOp) and softens(part):
             found.append(part)
         elif isinstance(part, ast.Call) and script.reader.kind(part.func) in {"full", "fill"}:
             found += [part] if any(map(fraction, part.args)) else []
     return found
-
-
-def parts_of(script: Script, node: ast.expr) -> Iterator[ast.AST]:
-    """Yield every part of a value, through names and what the script's own functions return."""
-    waiting, seen = [node], set[ast.AST]()
-    while waiting:
-        value = waiting.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        for part in ast.walk(value):
-            yield part
-            if isinstance(part, ast.Call):
-                waiting += script.returned(part)
-            elif isinstance(part, ast.Name):
-                waiting += script.values(part)
 
 
 def softens(node: ast.BinOp) -> bool:

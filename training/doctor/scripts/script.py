@@ -192,21 +192,22 @@ class Script:
 
     def origins(self, node: ast.expr) -> list[ast.Call]:
         """Return every call that a value may have come from, through names and the script's own functions."""
-        seen: set[ast.AST] = set()
-        waiting: list[ast.expr] = [node]
-        calls: list[ast.Call] = []
+        return list(dict.fromkeys(part for part in self.parts(node) if isinstance(part, ast.Call)))
+
+    def parts(self, node: ast.expr) -> Iterator[ast.AST]:
+        """Yield every part of a value, through names and what the script's own functions return."""
+        waiting, seen = [node], set[ast.AST]()
         while waiting:
             value = waiting.pop()
             if value in seen:
                 continue
             seen.add(value)
             for part in ast.walk(value):
+                yield part
                 if isinstance(part, ast.Call):
-                    calls.append(part)
                     waiting += self.returned(part)
                 elif isinstance(part, ast.Name | ast.Attribute):
                     waiting += self.values(part)
-        return list(dict.fromkeys(calls))
 
     def values(self, node: ast.Name | ast.Attribute) -> list[ast.expr]:
         """Return what a name was given, here or in the module."""
