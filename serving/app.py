@@ -16,7 +16,7 @@ from opentelemetry.trace import Tracer
 
 from serving import problems, tracing
 from serving.access import AccessControl, MayMeasure
-from serving.access_metrics import AccessMetrics
+from serving.access_metrics import show_access
 from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
@@ -101,7 +101,7 @@ def create_app(
     )
     keyring = Keyring(chosen.keys_file) if chosen.keys_file else None
     app.state.access = AccessControl(keyring, {"key": chosen.rate_key, "address": chosen.rate_address}, store)
-    AccessMetrics(metrics, keyring, store)
+    show_access(metrics, keyring, store)
     app.state.gateway = gateway
     app.state.life = life
     app.state.metrics = metrics

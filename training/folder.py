@@ -69,6 +69,10 @@ class Pictures:
         """Standard deviation of the aspects, as a share of their median."""
         return float(self.aspects.std() / self.aspect)
 
+    def filling(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Tell which pictures, (n,), have at least the pixels of a card, and need not be enlarged."""
+        return np.all(self.sizes >= (height, width), axis=1)
+
     def of_one_orientation(self) -> tuple["Pictures", list[Skip]]:
         """Leave out landscape pictures among portrait ones, or portrait ones among landscape ones."""
         orientations = np.array([turned(aspect) for aspect in self.aspects])

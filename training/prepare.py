@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from serving.cards import Card, fit
 from training.audit import rules
 from training.audit.exhibit import Exhibit, printable
@@ -78,7 +76,7 @@ def chosen_size(pictures: Pictures) -> tuple[int, int]:
     larger = [
         f"--size {by * width}x{by * height}"
         for by in (2, 4)
-        if np.median((pictures.sizes >= (by * height, by * width)).all(axis=1))
+        if pictures.filling(by * height, by * width).mean() >= 0.5
     ]
     more = f" With a GPU or a night to spare: {' or '.join(larger)}." if larger else ""
     tell(f"Cards of {width}x{height} suit these pictures.{more}")

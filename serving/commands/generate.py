@@ -55,8 +55,7 @@ def run(options: argparse.Namespace) -> None:
         folder = None if named or options.out == PIPE else Path(options.out)
         names = [file_name("card", (seed + i) % SEEDS, format) for i in range(options.n)]
         paths = [folder / name for name in names] if folder else [Path(options.out)]
-        if options.out != PIPE and not options.force:
-            refuse_to_overwrite(paths)
+        refuse_to_overwrite(paths, options)
         asked = calls.generate(
             options.n, seed, options.label, options.truncation, format=format, quality=options.quality
         )

@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
         path = Path(options.out)
         if not named and options.out != PIPE:
             path /= morph_name(options.seeds, format)
-        if options.out != PIPE and not options.force:
-            refuse_to_overwrite([path])
+        refuse_to_overwrite([path], options)
         moving = client.morph(
             options.seeds,
             options.label,

@@ -41,8 +41,10 @@ def format_of(out: str, formats: "Mapping[str, T]") -> "T | None":
     return formats[path.suffix.lower()]
 
 
-def refuse_to_overwrite(paths: Sequence[Path]) -> None:
-    """Raise Trouble if a file is there already, before anything is asked for."""
+def refuse_to_overwrite(paths: Sequence[Path], options: argparse.Namespace) -> None:
+    """Raise Trouble if a file is there already that may not be overwritten, before anything is asked for."""
+    if options.force or options.out == PIPE:
+        return
     there = [path for path in paths if path.exists()]
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from serving.access_metrics import AccessMetrics
+from serving.access_metrics import show_access
 from serving.batch_metrics import BatchMetrics
 from serving.connection_metrics import ConnectionMetrics
 from serving.contract import MODELS
@@ -200,7 +200,7 @@ def test_a_flag_that_names_a_file_names_one_that_is_mounted() -> None:
 
 def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
     metrics = Metrics()
-    AccessMetrics(metrics, None, Memory())
+    show_access(metrics, None, Memory())
     BatchMetrics(metrics)
     ConnectionMetrics(metrics)
     exposed: set[str] = set()

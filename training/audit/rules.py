@@ -226,8 +226,7 @@ def mixed_orientation(skipped: list[Skip], total: int) -> Exhibit | None:
 
 def too_small(pictures: Pictures, aim: Aim) -> Exhibit | None:
     """A16: pictures with fewer pixels than the cards to be drawn."""
-    target = (aim.config.height, aim.config.width)
-    small = np.flatnonzero((pictures.sizes < target).any(axis=1))
+    small = np.flatnonzero(~pictures.filling(aim.config.height, aim.config.width))
     if not len(small):
         return None
     order = small[np.argsort(pictures.sizes[small].prod(axis=1, dtype=np.int64))]

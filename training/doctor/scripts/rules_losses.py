@@ -103,8 +103,8 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
 
 def measured_by(edge: float) -> str:
     """Say how answers are counted that turn from fake to real at this number."""
-    answers = f"answers > {edge}" if edge else "logits > 0"
-    return f"Measure by hard labels: ({answers}) on reals, ({answers.replace('>', '<')}) on fakes."
+    answer = "answers" if edge else "logits"
+    return f"Measure by hard labels: ({answer} > {edge:g}) on reals, ({answer} < {edge:g}) on fakes."
 
 
 def boundary(script: Script, compiled: Call) -> float:
