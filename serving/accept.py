@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
-from serving.problems import NOT_ACCEPTABLE, Refusal
+from serving.problems import NOT_ACCEPTABLE
+from serving.refusals import Refusal
 
 ANY = "*"
 MOST = 64  # entries that are read; browsers send ten

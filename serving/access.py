@@ -8,9 +8,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serving.bodies import Fault
 from serving.keys import Key, Keyring, Right
-from serving.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, Fault, Refusal, invalid
+from serving.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED
 from serving.rates import Holder, Rate, Store, take
+from serving.refusals import Refusal, invalid
 
 UNKNOWN_ADDRESS = "unknown"
 

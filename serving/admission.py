@@ -14,7 +14,7 @@ from serving.gateway import Gateway
 from serving.limits import length_of
 from serving.logs import Seldom
 from serving.patience import applied, wait_of
-from serving.problems import Refusal, answer, from_backend
+from serving.refusals import Refusal, answer, from_backend
 
 WORK: Mapping[tuple[str, str], str] = {
     ("POST", "/generate"): GENERATE.model,

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from opentelemetry.trace import Tracer
 
-from serving import problems, tracing
+from serving import refusals, tracing
 from serving.access import AccessControl, MayMeasure
 from serving.access_metrics import show_access
 from serving.admission import Admission, Turnstile
@@ -111,7 +111,7 @@ def create_app(
     behind = tracer or chosen.origins or chosen.trusted_proxies
     app.state.connection_metrics = ConnectionMetrics(metrics)
     app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
-    problems.install(app)
+    refusals.install(app)
     add_routes(app, chosen)
     add_guards(app, chosen, admission, tracer)
     return app

@@ -19,13 +19,8 @@ from serving.doorstep import Doorstep, TurnedAway
 from serving.envelope import FIELDS, request_id
 from serving.limits import length_of
 from serving.places import Places
-from serving.problems import (
-    MALFORMED_REQUEST,
-    OVERLOADED,
-    REQUEST_TIMEOUT,
-    Refusal,
-    answer,
-)
+from serving.problems import MALFORMED_REQUEST, OVERLOADED, REQUEST_TIMEOUT
+from serving.refusals import Refusal, answer
 
 MOST_AHEAD = 100
 """Most requests of a connection that may wait for their answers; uvicorn keeps any number."""

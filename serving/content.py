@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from serving import problems
 from serving.limits import has_body
-from serving.problems import Refusal
+from serving.refusals import Refusal, from_validation
 
 JSON = "application/json"
 
@@ -38,7 +38,7 @@ def validated(model: type[Body], body: bytes) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise problems.from_validation(error) from None
+        raise from_validation(error) from None
 
 
 def require_media_type(request: Request, expected: Sequence[str], advice: str) -> str:

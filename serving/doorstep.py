@@ -14,7 +14,7 @@ from serving.envelope import request_id
 from serving.exchange import Exchange, Witness
 from serving.life import Life
 from serving.limits import length_of
-from serving.problems import Refusal, answer
+from serving.refusals import Refusal, answer
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from urllib.parse import quote
 from serving import cards
 from serving.backend import Cards, Labels, ModelInfo, Noise
 from serving.batcher import Draw
+from serving.bodies import Fault
 from serving.cards import Card
 from serving.file_names import file_name
 from serving.gateway import Gateway
-from serving.problems import Fault, invalid
+from serving.refusals import invalid
 from serving.timings import stage
 
 QUALITY = 90

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.life import Life
 from serving.logs import about_request
-from serving.problems import internal
+from serving.refusals import internal
 
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",

@@ -7,7 +7,8 @@ from httptools import HttpRequestParser
 from starlette.datastructures import Headers
 
 from serving.limits import has_body
-from serving.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, UNKNOWN_CODING, Refusal
+from serving.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, UNKNOWN_CODING
+from serving.refusals import Refusal
 
 MAX_HEAD = 32 * 1024
 """Largest head of a request, in bytes: its line and its headers."""

@@ -5,7 +5,8 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.problems import BODY_TIMEOUT, OVERLOADED, TOO_LARGE, Refusal, answer
+from serving.problems import BODY_TIMEOUT, OVERLOADED, TOO_LARGE
+from serving.refusals import Refusal, answer
 
 
 def has_body(headers: Headers) -> bool:

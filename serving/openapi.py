@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from serving import cards
 from serving.bodies import Fault, GenerateBody, MorphBody, Problem
 from serving.content import JSON
-from serving.problems import KINDS, MEDIA_TYPE, Kind, Refusal, problem_of
+from serving.problems import KINDS, Kind
+from serving.refusals import MEDIA_TYPE, Refusal, problem_of
 
 FILE = {"type": "string", "format": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}

@@ -6,7 +6,8 @@ import numpy as np
 
 from serving import noise
 from serving.backend import Labels, ModelInfo, Noise
-from serving.problems import Fault, invalid
+from serving.bodies import Fault
+from serving.refusals import invalid
 
 
 @dataclass(frozen=True)

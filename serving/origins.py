@@ -7,7 +7,8 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.problems import FORBIDDEN_ORIGIN, Refusal, answer
+from serving.problems import FORBIDDEN_ORIGIN
+from serving.refusals import Refusal, answer
 
 METHODS = ("GET", "HEAD", "POST")
 ASK_WITH = ("Authorization", "If-Match", "If-None-Match", "Prefer", "X-API-Key", "X-Request-ID")

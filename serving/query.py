@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from serving.problems import MALFORMED_QUERY, Fault, Refusal, from_validation, invalid
+from serving.bodies import Fault
+from serving.problems import MALFORMED_QUERY
+from serving.refusals import Refusal, from_validation, invalid
 
 # urllib passes such an escape on as it is.
 BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.problems import MALFORMED_BODY, VALIDATION, Fault, Refusal
+from serving.bodies import Fault
+from serving.problems import MALFORMED_BODY, VALIDATION
+from serving.refusals import Refusal
 
 MAX_PARTS = 64
 """A body with more parts is not read to its end."""

@@ -10,8 +10,9 @@ from serving.drawing import card_headers, draw, encode, encoding_wait, quality_o
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
-from serving.problems import PRECONDITION_FAILED, Refusal
+from serving.problems import PRECONDITION_FAILED
 from serving.query import read_query
+from serving.refusals import Refusal
 
 KEPT = "max-age=86400"
 """A day: the card never changes, yet other models may be exported."""

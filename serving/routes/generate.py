@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from serving import accept, archive, cards, noise, order
 from serving.access import MayGenerate
 from serving.backend import ModelInfo
-from serving.bodies import Drawing, DrawnCard, GenerateBody, Model
+from serving.bodies import Drawing, DrawnCard, Fault, GenerateBody, Model
 from serving.content import JSON, read_json
 from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, named, quality_of
@@ -20,8 +20,8 @@ from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.order import Order
 from serving.patience import deadline_of
-from serving.problems import Fault, invalid
 from serving.query import refuse_query
+from serving.refusals import invalid
 from serving.sheet import lay_out
 
 router = APIRouter()

@@ -8,7 +8,8 @@ from serving import accept
 from serving.bodies import Explanation
 from serving.content import JSON
 from serving.openapi import refusals, response_headers
-from serving.problems import KINDS, NOT_FOUND, Refusal
+from serving.problems import KINDS, NOT_FOUND
+from serving.refusals import Refusal
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -5,15 +5,15 @@ from fastapi import APIRouter, Request, Response
 
 from serving import accept, animation, archive, noise, order
 from serving.access import MayGenerate
-from serving.bodies import MorphBody
+from serving.bodies import Fault, MorphBody
 from serving.content import read_json
 from serving.drawing import draw, encode, kind_header, named
 from serving.file_names import morph_name
 from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
-from serving.problems import Fault, invalid
 from serving.query import refuse_query
+from serving.refusals import invalid
 from serving.timings import stage
 
 MAX_FRAMES = 128

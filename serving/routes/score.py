@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from serving import accept, cards, problems
 from serving.access import MayScore
 from serving.backend import ModelInfo, Scored
-from serving.bodies import Judgement, Model, ScoredCard, UnreadCard
+from serving.bodies import Fault, Judgement, Model, ScoredCard, UnreadCard
 from serving.cards import BadCard, Picture
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
@@ -21,8 +21,9 @@ from serving.gateway import Gateway, gateway_of
 from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_headers
 from serving.patience import deadline_of
 from serving.prefer import preferences
-from serving.problems import Fault, Kind, Refusal, problem_of
+from serving.problems import Kind
 from serving.query import refuse_query
+from serving.refusals import Refusal, problem_of
 from serving.timings import stage
 from serving.uploads import Upload, read_file, read_files
 

@@ -10,7 +10,7 @@ from serving.backend import BackendError, NotReady
 from serving.bodies import Health, Readiness
 from serving.gateway import gateway_of
 from serving.openapi import refusals, response_headers
-from serving.problems import Refusal
+from serving.refusals import Refusal, from_backend
 
 READY_SECONDS = 3.0
 """How long /readyz waits for models that are still loading."""
@@ -47,6 +47,6 @@ async def readyz(request: Request) -> Readiness:
     except TimeoutError:
         raise NotReady("The models are still loading. Ask again in a moment.") from None
     except BackendError as error:
-        kind = problems.from_backend(error).kind
+        kind = from_backend(error).kind
         raise Refusal(kind if kind.status == 503 else problems.NOT_READY, str(error)) from None
     return Readiness(**asdict(info))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.problems import Problem
+from serving.bodies import Problem
 from tests.fakes.backend import FakeBackend
 from tests.fakes.corpus import cases
 from tests.fakes.live import live

@@ -21,7 +21,7 @@ from serving.app import create_app
 from serving.connection import MOST_AHEAD
 from serving.exchange import Exchange
 from serving.life import Life
-from serving.problems import Refusal
+from serving.refusals import Refusal
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import serve

@@ -13,7 +13,7 @@ import pytest
 
 from serving.contract import BATCH_SIZES
 from serving.exchange import CLIENT_GONE
-from serving.problems import retry_after
+from serving.refusals import retry_after
 from serving.settings import Settings
 from tests.fakes import pictures
 from tests.fakes.backend import FakeBackend
@@ -81,7 +81,7 @@ def test_a_full_queue_refuses_at_once_and_without_reading_a_body(caplog: pytest.
         assert sorted(answer.result().status_code for answer in admitted) == [200] * 3 + [503] * 4
         assert scoring.result().status_code == 200
         assert client.post("/generate").status_code == 200
-    assert "serving.problems" not in {record.name for record in caplog.records}  # a line for each would cost
+    assert "serving.refusals" not in {record.name for record in caplog.records}  # a line for each would cost
 
 
 def test_a_full_queue_for_scores_reads_no_upload():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.problems import Refusal
+from serving.refusals import Refusal
 from serving.uploads import MAX_PARTS, Upload, read_file, read_files
 
 TYPE = "multipart/form-data; boundary=edge"

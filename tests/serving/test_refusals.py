@@ -13,7 +13,9 @@ from serving.backend import (
     Overloaded,
     Unavailable,
 )
-from serving.problems import KINDS, Fault, Problem, Refusal, answer, from_backend, from_http
+from serving.bodies import Fault, Problem
+from serving.problems import KINDS
+from serving.refusals import Refusal, answer, from_backend, from_http
 
 
 def test_no_two_kinds_share_a_name():
