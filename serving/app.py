@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,10 @@ from serving.admission import Admission, Turnstile
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
-from serving.connection_metrics import ConnectionMetrics
 from serving.cores import cores
 from serving.doorstep import Doorstep
 from serving.envelope import Envelope
-from serving.exchange import Watch, Witness
+from serving.exchange import Watch
 from serving.gateway import Gateway
 from serving.keys import Keyring
 from serving.life import Life
@@ -59,26 +57,16 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.doorstep and app.state.connection_metrics are for the
-    server.
-    Raises BadKeys for a file of keys that cannot be read.
+    app.state.witnesses hear of every request; app.state.doorstep is for the server.
+    Raises BadKeys for a file of keys that cannot be read, BadStore for a store that there cannot be.
     """
     chosen = settings or Settings()
     hush_libraries()
+    keyring = Keyring(chosen.keys_file) if chosen.keys_file else None
     store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
-    metrics = Metrics()
-    life = Life()
     provider = tracer_provider or tracing.provider_for(os.environ)
-    tracer = provider.get_tracer(__name__) if provider else None
-    witnesses: list[Witness] = [metrics, AccessLog()]
-    batcher = Batcher(
-        backend or open_backend(chosen),
-        max_rows=chosen.max_rows,
-        max_wait=chosen.max_wait,
-        slots=chosen.slots,
-        observer=BatchMetrics(metrics),
-        on_failure=life.fail,
-    )
+    metrics, life = Metrics(), Life()
+    batcher = batcher_of(backend or open_backend(chosen), chosen, metrics, life)
     gateway = Gateway(chosen, batcher, Pixels(cores()))
 
     @asynccontextmanager
@@ -89,42 +77,37 @@ def create_app(
         if provider:
             await to_thread.run_sync(provider.shutdown)
 
-    app = Holofoil(
-        title="Holofoil",
-        summary="Trading cards from a GAN, and what its discriminator thinks of yours.",
-        version=version("holofoil"),
-        lifespan=lifespan,
-        redirect_slashes=False,  # such a redirect would lead wherever the Host header says
-        docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
-        redoc_url=None,
-        telemetry=tracing.telemetry(provider, untraced=PROBES),
-    )
-    keyring = Keyring(chosen.keys_file) if chosen.keys_file else None
+    app = Holofoil(lifespan, tracing.telemetry(provider, untraced=PROBES))
+    app.state.gateway, app.state.metrics, app.state.life = gateway, metrics, life
+    app.state.witnesses = [metrics, AccessLog()]
     app.state.access = AccessControl(keyring, {"key": chosen.rate_key, "address": chosen.rate_address}, store)
     show_access(metrics, keyring, store)
-    app.state.gateway = gateway
-    app.state.life = life
-    app.state.metrics = metrics
-    app.state.witnesses = witnesses
-    admission = Admission(gateway, chosen.deadline)
-    # Spans are drawn, other sites' pages let in, and proxies believed, behind ASGI alone.
-    behind = tracer or chosen.origins or chosen.trusted_proxies
-    app.state.connection_metrics = ConnectionMetrics(metrics)
-    app.state.doorstep = None if behind else Doorstep(admission, life, witnesses, chosen.max_body)
     refusals.install(app)
     add_routes(app, chosen)
-    add_guards(app, chosen, admission, tracer)
+    add_guards(app, gateway, provider.get_tracer(__name__) if provider else None)
     return app
+
+
+def batcher_of(backend: Backend, settings: Settings, metrics: Metrics, life: Life) -> Batcher:
+    """Put the batcher before a backend."""
+    return Batcher(
+        backend,
+        max_rows=settings.max_rows,
+        max_wait=settings.max_wait,
+        slots=settings.slots,
+        observer=BatchMetrics(metrics),
+        on_failure=life.fail,
+    )
 
 
 @asynccontextmanager
 async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[None]:
     """Load the models and measure the event loop for as long as the gateway runs, and close what it has."""
-    beside = [asyncio.create_task(load(gateway.batcher)), asyncio.create_task(metrics.watch_loop())]
+    background = [asyncio.create_task(load(gateway.batcher)), asyncio.create_task(metrics.watch_loop())]
     yield
-    for task in beside:
+    for task in background:
         task.cancel()
-    await asyncio.wait(beside)
+    await asyncio.wait(background)
     await gateway.batcher.close()
     gateway.pixels.close()
 
@@ -140,8 +123,10 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
         app.add_api_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
 
 
-def add_guards(app: FastAPI, settings: Settings, admission: Admission, tracer: Tracer | None) -> None:
+def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
     """Put around the routes what every request passes: each layer lies around those before it."""
+    settings, life, witnesses = gateway.settings, app.state.life, app.state.witnesses
+    admission = Admission(gateway, settings.deadline)
     app.add_middleware(Patience, seconds=settings.deadline)
     app.add_middleware(Turnstile, admission=admission)
     app.add_middleware(
@@ -149,9 +134,12 @@ def add_guards(app: FastAPI, settings: Settings, admission: Admission, tracer: T
     )
     if settings.origins:
         app.add_middleware(Origins, allowed=names(settings.origins))
-    app.add_middleware(Envelope, life=app.state.life)
-    app.add_middleware(Watch, witnesses=app.state.witnesses, tracer=tracer)
+    app.add_middleware(Envelope, life=life)
+    app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
     app.add_middleware(Linger)
+    # Traces, CORS and trusted proxies are the layers' work: then no request may be refused ahead of them.
+    layers_needed = tracer or settings.origins or settings.trusted_proxies
+    app.state.doorstep = None if layers_needed else Doorstep(admission, life, witnesses, settings.max_body)
 
 
 def hush_libraries() -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any, get_args
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel
+from starlette.types import Lifespan
 
 from serving import cards
 from serving.bodies import Fault, GenerateBody, MorphBody, Problem
@@ -64,6 +67,18 @@ KEY_SCHEMES = {
 
 class Holofoil(FastAPI):
     """FastAPI whose OpenAPI also has the schemas that only bodies and refusals use, and the need of keys."""
+
+    def __init__(self, lifespan: "Lifespan[Holofoil]", telemetry: TelemetryConfig) -> None:
+        super().__init__(
+            title="Holofoil",
+            summary="Trading cards from a GAN, and what its discriminator thinks of yours.",
+            version=version("holofoil"),
+            lifespan=lifespan,
+            redirect_slashes=False,  # such a redirect would lead wherever the Host header says
+            docs_url=None,  # FastAPI's documentation pages load their scripts from a CDN
+            redoc_url=None,
+            telemetry=telemetry,
+        )
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, which is made once: that takes 5 ms of the event loop."""

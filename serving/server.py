@@ -132,7 +132,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
     """Have uvicorn serve the gateway on a socket; return the exit code."""
     chosen = {name: str(value) for name, value in settings if name in settings.model_fields_set}
     logger.info("Holofoil %s starts", version("holofoil"), extra={"settings": chosen})
-    config = configure(app, settings, app.state.doorstep, app.state.connection_metrics)
+    config = configure(app, settings, app.state.doorstep, app.state.metrics)
     try:
         Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
@@ -144,9 +144,9 @@ def configure(
     app: ASGIApp,
     settings: Settings,
     doorstep: Doorstep | None = None,
-    metrics: ConnectionMetrics | None = None,
+    metrics: Metrics | None = None,
 ) -> uvicorn.Config:
-    """Return how uvicorn must be set for this gateway; `metrics` count its connections."""
+    """Return how uvicorn must be set for this gateway; connections are counted in `metrics`."""
     return uvicorn.Config(
         app,
         http=connection_class(
@@ -154,7 +154,7 @@ def configure(
             settings.answer_timeout,
             files_for(settings.max_connections),
             doorstep,
-            metrics or ConnectionMetrics(Metrics()),
+            ConnectionMetrics(metrics or Metrics()),
         ),
         log_config=None,
         log_level=logging.WARNING,
