@@ -12,7 +12,7 @@ from serving.content import MAX_JSON
 from serving.contract import GENERATE, SCORE
 from serving.gateway import Gateway
 from serving.limits import length_of
-from serving.logs import Seldom
+from serving.logs import Throttle
 from serving.patience import applied, wait_of
 from serving.refusals import Refusal, answer, from_backend
 
@@ -40,7 +40,7 @@ class Admission:
         self.gateway = gateway
         self.seconds = seconds
         self.refused = 0  # since the log told of them
-        self.telling = Seldom()
+        self.throttle = Throttle()
 
     def refusal(self, method: str, path: str, query: bytes, headers: Headers) -> Refusal | None:
         """Return the refusal of a request for which there is no room; None for any other."""
@@ -49,8 +49,8 @@ class Admission:
             return None
         wait = wait_of(headers)
         try:
-            beside = self.gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
-            self.gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, beside)
+            picture_wait = self.gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
+            self.gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, picture_wait)
         except BackendError as error:
             self.tell(error)
             refusal = from_backend(error)
@@ -62,12 +62,12 @@ class Admission:
     def tell(self, error: BackendError) -> None:
         """Count a refusal, and log now and then how many there were: each for itself would cost more."""
         self.refused += 1
-        if self.telling.due():
+        if self.throttle.due():
             logger.warning("Requests refused: %d. %s", self.refused, error)
             self.refused = 0
 
 
-class Turnstile:
+class AdmissionGate:
     """Pure ASGI: lets a request in or refuses it, as Admission says."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:

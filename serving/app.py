@@ -16,12 +16,11 @@ from opentelemetry.trace import Tracer
 from serving import refusals, tracing
 from serving.access import AccessControl, MayMeasure
 from serving.access_metrics import show_access
-from serving.admission import Admission, Turnstile
+from serving.admission import Admission, AdmissionGate
 from serving.backend import Backend, BackendError
 from serving.batch_metrics import BatchMetrics
 from serving.batcher import Batcher
 from serving.cores import cores
-from serving.doorstep import Doorstep
 from serving.envelope import Envelope
 from serving.exchange import Watch
 from serving.gateway import Gateway
@@ -38,6 +37,7 @@ from serving.pixels import Pixels
 from serving.rates import Memory, RedisStore
 from serving.routes import card, generate, handbook, models, morph, score, status
 from serving.settings import HERE, Settings, names
+from serving.shedding import LoadShedder
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider  # of the extra `tracing`
@@ -57,7 +57,7 @@ def create_app(
     The backend is closed when the application ends, also one that was given, and so is the tracer provider;
     without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
     app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.doorstep is for the server.
+    app.state.witnesses hear of every request; app.state.shedder is for the server.
     Raises BadKeys for a file of keys that cannot be read, BadStore for a store that there cannot be.
     """
     chosen = settings or Settings()
@@ -128,7 +128,7 @@ def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
     settings, life, witnesses = gateway.settings, app.state.life, app.state.witnesses
     admission = Admission(gateway, settings.deadline)
     app.add_middleware(Patience, seconds=settings.deadline)
-    app.add_middleware(Turnstile, admission=admission)
+    app.add_middleware(AdmissionGate, admission=admission)
     app.add_middleware(
         BodyGuard, limit=settings.max_body, timeout=settings.body_timeout, room=settings.max_bodies
     )
@@ -139,7 +139,7 @@ def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
     app.add_middleware(Linger)
     # Traces, CORS and trusted proxies are the layers' work: then no request may be refused ahead of them.
     layers_needed = tracer or settings.origins or settings.trusted_proxies
-    app.state.doorstep = None if layers_needed else Doorstep(admission, life, witnesses, settings.max_body)
+    app.state.shedder = None if layers_needed else LoadShedder(admission, life, witnesses, settings.max_body)
 
 
 def hush_libraries() -> None:

@@ -30,7 +30,7 @@ from serving.backend import (
     Scored,
 )
 from serving.contract import GENERATE, MAX_ROWS, SCORE
-from serving.lane import TOO_LATE, A, Batch, Inputs, Job, Lane, Ticket
+from serving.lane import TOO_LATE, A, Batch, Inputs, Job, Lane, Reservation
 from serving.observer import Observer, Reason
 
 Draw = Callable[[Noise, Labels | None, tuple[str, ...]], Awaitable[Generated]]
@@ -102,38 +102,38 @@ class Batcher:
         return info
 
     @contextmanager
-    def drawing(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Draw]:
+    def drawing(self, rows: int, deadline: float, picture_wait: float = 0.0) -> Generator[Draw]:
         """Reserve room for rows before the work on them begins, and yield what draws them.
 
-        `beside` are the seconds for which the request will also wait for a thread that writes pictures.
+        picture_wait: seconds that the request will also wait for a thread to write its pictures.
         Raises Overloaded where there is no room or too little time before the deadline.
         """
-        with self._admitted(self._generate, rows, deadline, beside) as ticket:
+        with self._admitted(self._generate, rows, deadline, picture_wait) as reservation:
 
             async def draw(noise: Noise, labels: Labels | None, kinds: tuple[str, ...]) -> Generated:
                 if labels is None:
-                    return await self._ask(self._generate, ticket, (noise,))
-                return await self._ask(self._generate, ticket, (noise, labels), kinds)
+                    return await self._ask(self._generate, reservation, (noise,))
+                return await self._ask(self._generate, reservation, (noise, labels), kinds)
 
             yield draw
 
     @contextmanager
-    def judging(self, rows: int, deadline: float, beside: float = 0.0) -> Generator[Judge]:
+    def judging(self, rows: int, deadline: float, picture_wait: float = 0.0) -> Generator[Judge]:
         """Reserve room for cards before they are decoded, and yield what judges them.
 
-        `beside` are the seconds for which the request will also wait for a thread that reads pictures.
+        picture_wait: seconds that the request will also wait for a thread to read its pictures.
         Raises Overloaded where there is no room or too little time before the deadline.
         """
-        with self._admitted(self._score, rows, deadline, beside) as ticket:
+        with self._admitted(self._score, rows, deadline, picture_wait) as reservation:
 
             async def judge(cards: Cards) -> Scored:
-                return await self._ask(self._score, ticket, (cards,))
+                return await self._ask(self._score, reservation, (cards,))
 
             yield judge
 
-    def refuse_if_full(self, model: str, seconds: float, beside: float = 0.0) -> None:
+    def refuse_if_full(self, model: str, seconds: float, picture_wait: float = 0.0) -> None:
         """Raise what letting in a single row would raise, for someone who waits so many seconds."""
-        self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds, beside)
+        self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds, picture_wait)
 
     async def close(self) -> None:
         """Stop; whoever still waits is told so. A call under way is left to the backend."""
@@ -145,16 +145,18 @@ class Batcher:
         await self._models.close()
 
     @contextmanager
-    def _admitted(self, lane: Lane[Any], rows: int, deadline: float, beside: float) -> Generator[Ticket]:
+    def _admitted(
+        self, lane: Lane[Any], rows: int, deadline: float, picture_wait: float
+    ) -> Generator[Reservation]:
         """Count rows as waiting until they are in a call or nobody waits for them any more."""
-        self._check(lane, rows, deadline - asyncio.get_running_loop().time(), beside)
-        ticket = Ticket(lane, rows, deadline)
+        self._check(lane, rows, deadline - asyncio.get_running_loop().time(), picture_wait)
+        reservation = Reservation(lane, rows, deadline)
         try:
-            yield ticket
+            yield reservation
         finally:
-            ticket.hold(0)
+            reservation.hold(0)
 
-    def _check(self, lane: Lane[Any], rows: int, seconds: float, beside: float) -> None:
+    def _check(self, lane: Lane[Any], rows: int, seconds: float, picture_wait: float) -> None:
         """Raise Overloaded if rows find no room or wait too long, DeadlineExceeded if no time is left."""
         if self._end is not None:
             raise self._end
@@ -167,10 +169,10 @@ class Batcher:
         else:
             own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, trying is how one learns
             spare = min(seconds - own, self._max_wait - self._wait(lane, 0))
-            reason = "late" if spare < 0 else "pixels" if spare < beside else None
+            reason = "late" if spare < 0 else "pixels" if spare < picture_wait else None
         if reason:
             self._observer.rejected(lane.model, reason)
-            raise Overloaded(BUSY, self._wait(lane, 0) + beside)
+            raise Overloaded(BUSY, self._wait(lane, 0) + picture_wait)
 
     def _wait(self, lane: Lane[Any], rows: int) -> float:
         """Predict in how many seconds some more rows would be done. The other lane has every second turn."""
@@ -184,28 +186,28 @@ class Batcher:
         return seconds / self._slots
 
     async def _ask(
-        self, lane: Lane[A], ticket: Ticket, inputs: Inputs, kinds: tuple[str, ...] | None = None
+        self, lane: Lane[A], reservation: Reservation, inputs: Inputs, kinds: tuple[str, ...] | None = None
     ) -> A:
         """Have rows computed, all of them by one version of the model."""
         if not len(inputs[0]):
             raise ValueError("no rows to compute")
         while True:
-            parts = await self._parts(lane, ticket, inputs, kinds)
+            parts = await self._parts(lane, reservation, inputs, kinds)
             if len({part.version for part in parts}) == 1:
                 return parts[0] if len(parts) == 1 else lane.joined(parts)
 
     async def _parts(
-        self, lane: Lane[A], ticket: Ticket, inputs: Inputs, kinds: tuple[str, ...] | None
+        self, lane: Lane[A], reservation: Reservation, inputs: Inputs, kinds: tuple[str, ...] | None
     ) -> list[A]:
         """Wait for the answers to all rows, in order; leaving takes the rows out of the lane."""
         if self._end is not None:
             raise self._end
         loop = asyncio.get_running_loop()
-        ticket.hold(len(inputs[0]))
-        job = Job[A](inputs, kinds, loop.time(), ticket, loop.create_future())
+        reservation.hold(len(inputs[0]))
+        job = Job[A](inputs, kinds, loop.time(), reservation, loop.create_future())
         lane.put(job)
         self._wake()
-        timer = loop.call_at(ticket.deadline, job.expire)
+        timer = loop.call_at(reservation.deadline, job.expire)
         try:
             return await job.future
         finally:
@@ -287,7 +289,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._observer.dispatched(lane.model, batch.rows, batch.size - batch.rows)
-        lane.flying += batch.size
+        lane.in_flight += batch.size
         lane.calls += 1
         try:
             with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
@@ -296,7 +298,7 @@ class Batcher:
             lane.pace.learn(batch.size, loop.time() - began)
             raise
         finally:
-            lane.flying -= batch.size
+            lane.in_flight -= batch.size
             lane.calls -= 1
             self._observer.called(lane.model, loop.time() - began)
         lane.pace.learn(batch.size, loop.time() - began)

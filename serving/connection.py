@@ -15,12 +15,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving import head
 from serving.connection_metrics import ConnectionMetrics
-from serving.doorstep import Doorstep, TurnedAway
 from serving.envelope import FIELDS, request_id
 from serving.limits import length_of
 from serving.places import Places
 from serving.problems import MALFORMED_REQUEST, OVERLOADED, REQUEST_TIMEOUT
 from serving.refusals import Refusal, answer
+from serving.shedding import LoadShedder, ShedRequest
 
 MOST_AHEAD = 100
 """Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
     head_timeout: float
     answer_timeout: float
     places: Places
-    doorstep: Doorstep | None
+    shedder: LoadShedder | None
     metrics: ConnectionMetrics
 
     @property
@@ -61,7 +61,7 @@ class Connection(HttpToolsProtocol):
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
         self.chunk = b""  # that is being parsed
-        self.turned_away: TurnedAway | None = None  # by the doorstep, until the chunk is parsed
+        self.shed: ShedRequest | None = None  # until the chunk is parsed
         self.last_word: Refusal | None = None  # comes after the answers that are due before it
         self.metrics.opened()
         self.places.enter(self)
@@ -77,8 +77,8 @@ class Connection(HttpToolsProtocol):
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
         self.chunk = b""  # up to 256 KiB, which no idle connection should hold
-        if self.turned_away:
-            self.answer_turned_away(self.turned_away)
+        if self.shed:
+            self.answer_shed(self.shed)
         if self.transport.is_closing():
             return
         if self.head_size > head.MAX_HEAD:
@@ -87,14 +87,14 @@ class Connection(HttpToolsProtocol):
             self.await_head()  # its first bytes have ended the wait that keep-alive is
 
     def on_headers_complete(self) -> None:
-        """Check a head that is complete, and let its request in, turn it away or refuse it."""
+        """Check a head that is complete, and let its request in, shed it or refuse it."""
         self.stop_waiting()
         self.head_size = 0
         if refusal := self.fault():
             self.refusal = refusal
             raise BadHead
-        self.turned_away = self.ask_doorstep()
-        if not self.turned_away:
+        self.shed = self.ask_shedder()
+        if not self.shed:
             self.mend()
             super().on_headers_complete()
             self.unanswered.append(self.cycle)
@@ -117,21 +117,21 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         self.url = head.with_path(self.url)
 
-    def ask_doorstep(self) -> TurnedAway | None:
-        """Ask whether a request is turned away, if it came whole and alone and the connection stays open.
+    def ask_shedder(self) -> ShedRequest | None:
+        """Ask whether to shed a request, if it came whole and alone and the connection stays open.
 
-        To turn away any other, one would have to wait for the rest of it, and know when not to.
+        To shed any other, one would have to wait for the rest of it, and know when not to.
         """
         assert self.parser
         headers = Headers(raw=self.headers)
-        if not self.doorstep or self.unanswered or self.flow.write_paused or not self.whole(headers):
+        if not self.shedder or self.unanswered or self.flow.write_paused or not self.whole(headers):
             return None
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return None
         try:
-            return self.doorstep.judge(self.parser.get_method(), self.url, headers, self.address)
+            return self.shedder.shed(self.parser.get_method(), self.url, headers, self.address)
         except Exception:  # the parser would take it for the client's fault
-            logger.exception("The doorstep failed")
+            logger.exception("Shedding load failed")
             return None
 
     def whole(self, headers: Headers) -> bool:
@@ -142,13 +142,13 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass on what is for the application."""
-        if not self.turned_away:
+        if not self.shed:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
         self.in_body = False
-        if not self.turned_away:
+        if not self.shed:
             super().on_message_complete()
 
     def await_head(self) -> None:
@@ -170,9 +170,9 @@ class Connection(HttpToolsProtocol):
             self.metrics.cut("silent")
             self.transport.close()
 
-    def answer_turned_away(self, request: TurnedAway) -> None:
-        """Answer a request that the doorstep has refused, and keep the connection."""
-        self.turned_away = None
+    def answer_shed(self, request: ShedRequest) -> None:
+        """Answer a request that was shed, and keep the connection."""
+        self.shed = None
         response = request.answer()
         self.write(response, request.request_id)
         super().on_response_complete()
@@ -290,7 +290,7 @@ def connection_class(
     head_timeout: float,
     answer_timeout: float,
     most: int,
-    doorstep: Doorstep | None,
+    shedder: LoadShedder | None,
     metrics: ConnectionMetrics,
 ) -> type[Connection]:
     """Make the class that uvicorn makes connections of: at most so many, with these times in seconds."""
@@ -298,7 +298,7 @@ def connection_class(
         "head_timeout": head_timeout,
         "answer_timeout": answer_timeout,
         "places": Places(most),
-        "doorstep": doorstep,
+        "shedder": shedder,
         "metrics": metrics,
     }
     return type(Connection.__name__, (Connection,), bounds)

@@ -167,7 +167,7 @@ class EmbeddedBackend:
                 log.exception("Version %d in %s cannot be loaded", version.number, self._models)
                 self._broken[version] = reason_of(error), time.monotonic()
             else:
-                heap.settle()
+                heap.freeze()
                 return
         newest = versions[0]
         reason, _ = self._broken[newest]

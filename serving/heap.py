@@ -10,7 +10,7 @@ card.
 """
 
 
-def settle() -> None:
+def freeze() -> None:
     """Collect the garbage there is; have later collections run less often and skip all objects that remain.
 
     TensorFlow brings a million objects. To look through all of them takes a quarter of a second, and under

@@ -40,8 +40,8 @@ class Answer(Protocol):
 A = TypeVar("A", bound=Answer)
 
 
-class Ticket:
-    """Room for some rows until a deadline. They count as waiting until they are in a call."""
+class Reservation:
+    """Room for some rows in a lane until a deadline. They count as waiting until they are in a call."""
 
     def __init__(self, lane: "Lane[Any]", rows: int, deadline: float) -> None:
         self.rows = 0
@@ -50,7 +50,7 @@ class Ticket:
         self.hold(rows)
 
     def hold(self, rows: int) -> None:
-        """Change how many rows wait."""
+        """Change how many rows it is for."""
         if rows != self.rows:
             self._lane.count(rows - self.rows)
             self.rows = rows
@@ -63,7 +63,7 @@ class Job(Generic[A]):
     inputs: Inputs
     kinds: tuple[str, ...] | None  # the names that the labels among the inputs stand for
     since: float
-    ticket: Ticket
+    reservation: Reservation
     future: asyncio.Future[list[A]]
     timings: Timings = field(default_factory=timings.current)  # of the request that the owner answers
     began: float | None = None  # when its first rows went into a call
@@ -91,7 +91,7 @@ class Job(Generic[A]):
         self.began = now if self.began is None else self.began
         piece = Piece(self, self.taken, min(self.rows, self.taken + limit))
         self.taken = piece.stop
-        self.ticket.hold(self.ticket.rows - piece.rows)
+        self.reservation.hold(self.reservation.rows - piece.rows)
         return piece
 
     def receive(self, piece: "Piece[A]", part: A) -> None:
@@ -118,7 +118,7 @@ class Job(Generic[A]):
 
     def wanted(self, now: float) -> bool:
         """Whether somebody still waits; fails here if the deadline has passed."""
-        if self.ticket.deadline <= now:
+        if self.reservation.deadline <= now:
             self.expire()
         return not self.future.done()
 
@@ -143,12 +143,12 @@ class Batch(Generic[A]):
 
     pieces: Sequence[Piece[A]]
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """How many rows somebody asked for."""
         return sum(piece.rows for piece in self.pieces)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many rows the call has."""
         return fitting(self.rows)
@@ -161,7 +161,7 @@ class Batch(Generic[A]):
     @property
     def deadline(self) -> float:
         """When the last owner leaves."""
-        return max(piece.job.ticket.deadline for piece in self.pieces)
+        return max(piece.job.reservation.deadline for piece in self.pieces)
 
     def inputs(self) -> Inputs:
         """Return the call's arrays, filled up by repeating the last row."""
@@ -209,14 +209,14 @@ class Lane(Generic[A]):
         self.observer = observer
         self.pace = Pace()
         self.waiting = 0  # rows let in, of which some may not have come yet
-        self.flying = 0  # rows in calls
+        self.in_flight = 0  # rows in calls
         self.calls = 0  # under way
         self.jobs: deque[Job[A]] = deque()
 
     @property
     def ahead(self) -> int:
         """How many rows a newcomer finds before it."""
-        return self.waiting + self.flying
+        return self.waiting + self.in_flight
 
     def count(self, rows: int) -> None:
         """Count more rows as waiting, or fewer."""

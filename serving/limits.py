@@ -40,8 +40,9 @@ class BodyGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = Body(self, scope, receive, send)
-        if (length_of(body.headers) or 0) > self.limit:
+        length = length_of(Headers(scope=scope))
+        body = Body(self, receive, send, pending=length != 0)
+        if length is not None and length > self.limit:
             await answer(self.too_large(), scope["state"]["request_id"])(scope, receive, body.send)
             return
         try:
@@ -59,14 +60,13 @@ class BodyGuard:
 class Body:
     """The body of one request, counted and timed as it comes."""
 
-    def __init__(self, guard: BodyGuard, scope: Scope, receive: Receive, send: Send) -> None:
-        self.headers = Headers(scope=scope)
+    def __init__(self, guard: BodyGuard, receive: Receive, send: Send, pending: bool) -> None:
         self.received = 0  # bytes
         self._guard = guard
         self._receive = receive
         self._send = send
         self._deadline = asyncio.get_running_loop().time() + guard.timeout
-        self._pending = has_body(self.headers)
+        self._pending = pending
 
     async def receive(self) -> Message:
         """Pass on the next piece; raise Refusal where it is late or there is no room for it."""

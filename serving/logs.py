@@ -105,7 +105,7 @@ def about_request(request_id: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
-class Seldom:
+class Throttle:
     """Limits a line of the log that could come with every request to one in QUIET seconds."""
 
     def __init__(self) -> None:

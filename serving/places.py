@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Protocol
 
-from serving.logs import Seldom
+from serving.logs import Throttle
 
 OTHER_FILES = 256
 """Files that the process has open beside its connections, with room to spare."""
@@ -31,7 +31,7 @@ class Places:
         self.most = most
         self.inside: set[Guest] = set()
         self.idle: dict[Guest, None] = {}  # the longest first
-        self.telling = Seldom()
+        self.throttle = Throttle()
 
     @property
     def overfull(self) -> bool:
@@ -41,7 +41,7 @@ class Places:
     def enter(self, guest: Guest) -> None:
         """Take a place, with nothing under way."""
         if len(self.inside) >= self.most:
-            if self.telling.due():
+            if self.throttle.due():
                 logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
             if longest := next(iter(self.idle), None):
                 self.gone(longest)

@@ -24,12 +24,12 @@ from serving.app import create_app
 from serving.commands.asking import VARIABLES
 from serving.connection import connection_class
 from serving.connection_metrics import ConnectionMetrics
-from serving.doorstep import Doorstep
 from serving.life import Life
 from serving.metrics import Metrics
 from serving.places import files_for
 from serving.rates import BadStore
 from serving.settings import PREFIX, Settings
+from serving.shedding import LoadShedder
 
 BACKLOG = 2048
 
@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print one line."""
         await super().startup(sockets)
-        heap.settle()
+        heap.freeze()
         if self.started and sockets:
             sys.stdout.write(f"Holofoil: {url(sockets[0])}\n")
             sys.stdout.flush()
@@ -132,7 +132,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
     """Have uvicorn serve the gateway on a socket; return the exit code."""
     chosen = {name: str(value) for name, value in settings if name in settings.model_fields_set}
     logger.info("Holofoil %s starts", version("holofoil"), extra={"settings": chosen})
-    config = configure(app, settings, app.state.doorstep, app.state.metrics)
+    config = configure(app, settings, app.state.shedder, app.state.metrics)
     try:
         Server(config, app.state.life, settings.drain_delay).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down in order
@@ -143,7 +143,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
 def configure(
     app: ASGIApp,
     settings: Settings,
-    doorstep: Doorstep | None = None,
+    shedder: LoadShedder | None = None,
     metrics: Metrics | None = None,
 ) -> uvicorn.Config:
     """Return how uvicorn must be set for this gateway; connections are counted in `metrics`."""
@@ -153,7 +153,7 @@ def configure(
             settings.body_timeout,
             settings.answer_timeout,
             files_for(settings.max_connections),
-            doorstep,
+            shedder,
             ConnectionMetrics(metrics or Metrics()),
         ),
         log_config=None,

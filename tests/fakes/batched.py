@@ -33,13 +33,15 @@ class Batched(Batcher):
             return await judge(cards)
 
     @contextmanager
-    def drawing(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Draw]:
-        with super().drawing(rows, self.due(deadline), beside) as draw:
+    def drawing(self, rows: int, deadline: float | None = None, picture_wait: float = 0.0) -> Generator[Draw]:
+        with super().drawing(rows, self.due(deadline), picture_wait) as draw:
             yield draw
 
     @contextmanager
-    def judging(self, rows: int, deadline: float | None = None, beside: float = 0.0) -> Generator[Judge]:
-        with super().judging(rows, self.due(deadline), beside) as judge:
+    def judging(
+        self, rows: int, deadline: float | None = None, picture_wait: float = 0.0
+    ) -> Generator[Judge]:
+        with super().judging(rows, self.due(deadline), picture_wait) as judge:
             yield judge
 
     def due(self, deadline: float | None) -> float:

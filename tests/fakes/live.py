@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 
 from serving.app import create_app
 from serving.backend import Backend
-from serving.doorstep import Doorstep
 from serving.metrics import Metrics
 from serving.server import configure
 from serving.settings import Settings
+from serving.shedding import LoadShedder
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tup
     """Serve a backend as live does, and yield the application too."""
     chosen = settings or Settings()
     app = create_app(chosen, backend)
-    with serve(app, chosen, app.state.doorstep, app.state.metrics) as url:
+    with serve(app, chosen, app.state.shedder, app.state.metrics) as url:
         yield app, url
 
 
@@ -38,12 +38,12 @@ def live_app(backend: Backend, settings: Settings | None = None) -> Iterator[tup
 def serve(
     app: ASGIApp,
     settings: Settings,
-    doorstep: Doorstep | None = None,
+    shedder: LoadShedder | None = None,
     metrics: Metrics | None = None,
 ) -> Iterator[str]:
     """Serve an application over HTTP on a free port, as the gateway's own process does; yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(configure(app, settings, doorstep, metrics))
+    server = uvicorn.Server(configure(app, settings, shedder, metrics))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

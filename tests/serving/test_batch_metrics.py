@@ -85,13 +85,16 @@ async def test_rows_that_nobody_waits_for_are_counted_by_why():
 async def test_a_refusal_tells_whether_the_models_or_the_threads_for_pixels_were_short():
     metrics, backend = Metrics(), HeldBackend()
     batcher = Batched(backend, deadline=30, max_rows=2, observer=BatchMetrics(metrics))
-    with pytest.raises(Overloaded), batcher.drawing(1, beside=60):
+    with pytest.raises(Overloaded), batcher.drawing(1, picture_wait=60):
         pass
     assert of(metrics, "rejected_total", reason="pixels") == 1
-    with batcher.drawing(2), pytest.raises(Overloaded), batcher.drawing(1, beside=60):
+    with batcher.drawing(2), pytest.raises(Overloaded), batcher.drawing(1, picture_wait=60):
         pass
     assert of(metrics, "rejected_total", reason="full") == 1
-    with pytest.raises(DeadlineExceeded), batcher.drawing(1, asyncio.get_running_loop().time(), beside=60):
+    with (
+        pytest.raises(DeadlineExceeded),
+        batcher.drawing(1, asyncio.get_running_loop().time(), picture_wait=60),
+    ):
         pass
     assert of(metrics, "rejected_total", reason="late") == 1
     assert of(metrics, "rejected_total", reason="pixels") == 1

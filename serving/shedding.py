@@ -1,4 +1,4 @@
-"""Refusals of overload on the connection itself, ahead of ASGI: for half of what they cost behind it."""
+"""Load shedding on the connection itself, ahead of ASGI: a refusal costs half of what it costs behind it."""
 
 import time
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from serving.refusals import Refusal, answer
 
 
 @dataclass(frozen=True)
-class TurnedAway:
-    """A request that is refused ahead of the application."""
+class ShedRequest:
+    """A request that is refused before the application sees it."""
 
     exchange: Exchange
     refusal: Refusal
@@ -32,7 +32,7 @@ class TurnedAway:
         return answer(self.refusal, self.request_id)
 
     def tell(self, sent: int) -> None:
-        """Have the witnesses hear of it, once it has an answer of so many bytes."""
+        """Tell the witnesses, once so many bytes of answer are written."""
         self.exchange.sent = sent
         self.exchange.seconds = time.perf_counter() - self.since
         with bound_contextvars(request_id=self.request_id):
@@ -42,11 +42,11 @@ class TurnedAway:
 
 
 @dataclass(frozen=True)
-class Doorstep:
-    """Turns away what Admission refuses, before the application sees it; the client sees no difference.
+class LoadShedder:
+    """Refuses what Admission refuses, before the application sees it; the client sees no difference.
 
-    Left to the application are bodies that it would not read to their end, and all requests once the process
-    is about to end.
+    Bodies that the application would not read to their end are left to it, and so are all requests once the
+    process is about to end.
     """
 
     admission: Admission
@@ -54,8 +54,8 @@ class Doorstep:
     witnesses: Sequence[Witness]
     max_body: int  # in bytes
 
-    def judge(self, method: bytes, target: bytes, headers: Headers, client: str) -> TurnedAway | None:
-        """Judge a request by its head; None lets it in."""
+    def shed(self, method: bytes, target: bytes, headers: Headers, client: str) -> ShedRequest | None:
+        """Refuse a request by its head; None lets it in."""
         since = time.perf_counter()
         length = length_of(headers)
         if self.life.draining or length is None or length > min(self.max_body, MAX_JSON):
@@ -67,4 +67,4 @@ class Doorstep:
             return None
         exchange = Exchange(verb, client, route, refusal.kind.status, received=length)
         exchange.timings.problem = refusal.kind.name
-        return TurnedAway(exchange, refusal, request_id(headers), self.witnesses, since)
+        return ShedRequest(exchange, refusal, request_id(headers), self.witnesses, since)

@@ -1,4 +1,4 @@
-"""Requests that are turned away ahead of the application, over real sockets: nobody sees a difference."""
+"""Requests that are shed ahead of the application, over real sockets: nobody sees a difference."""
 
 import asyncio
 import contextlib
@@ -81,14 +81,14 @@ class House:
 
 
 @contextlib.contextmanager
-def house(doorstep: bool = True, **given: object) -> Iterator[House]:
-    """Run a gateway whose queue has no place, which no operator could set; also without its doorstep."""
+def house(shedding: bool = True, **given: object) -> Iterator[House]:
+    """Run a gateway whose queue has no place, which no operator could set; also without shedding."""
     settings = Settings.model_validate({"body_timeout": SECONDS, "answer_timeout": SECONDS, **given})
     settings = settings.model_copy(update={"max_rows": 0})
     app = create_app(settings, FakeBackend())
     passage, ear = Passage(app), Listener()
     app.state.witnesses.append(ear)
-    with serve(passage, settings, app.state.doorstep if doorstep else None) as url:
+    with serve(passage, settings, app.state.shedder if shedding else None) as url:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
@@ -141,7 +141,7 @@ def answer_on(line: socket.socket) -> tuple[bytes, dict[str, str], dict]:
     ids=["plain", "with a wait", "id of ours", "no body", "zeros", "address", "morph", "score"],
 )
 def test_the_answer_is_the_one_that_the_application_gives(full: House, sent: bytes):
-    with house(doorstep=False) as inside, full.connect() as ahead, inside.connect() as behind:
+    with house(shedding=False) as inside, full.connect() as ahead, inside.connect() as behind:
         for line in (ahead, behind):
             line.sendall(sent)
         status, fields, problem = answer_on(ahead)
@@ -254,7 +254,7 @@ def test_what_takes_more_is_left_to_the_application(full: House, sent: bytes):
     assert full.passage.paths == ["/generate"]
 
 
-def test_who_is_turned_away_is_not_answered_before_a_request_that_is_at_work(full: House):
+def test_a_shed_request_is_not_answered_before_one_that_is_at_work(full: House):
     """Its client would take the one answer for the other."""
     with full.connect() as line:
         line.sendall(SLOW)
@@ -273,7 +273,7 @@ def test_what_needs_no_model_or_is_spelt_otherwise_is_let_in(full: House, target
     assert len(full.passage.paths) == 1
 
 
-def test_who_was_turned_away_makes_room_for_another():
+def test_who_was_shed_makes_room_for_another():
     with house(max_connections=2) as found, contextlib.ExitStack() as stack:
         lines = [stack.enter_context(found.connect()) for _ in range(2)]
         for line in lines:
@@ -290,14 +290,14 @@ class Broken(Admission):
         raise RuntimeError("a fault of our own")
 
 
-def test_a_doorstep_that_fails_leaves_all_to_the_application(caplog: pytest.LogCaptureFixture):
+def test_where_shedding_fails_all_is_left_to_the_application(caplog: pytest.LogCaptureFixture):
     settings = Settings()
     app = create_app(settings, FakeBackend())
-    doorstep = app.state.doorstep
-    broken = replace(doorstep, admission=Broken(doorstep.admission.gateway, doorstep.admission.seconds))
+    shedder = app.state.shedder
+    broken = replace(shedder, admission=Broken(shedder.admission.gateway, shedder.admission.seconds))
     with serve(app, settings, broken) as url, client_of(url) as client:
         assert client.post("/generate").status_code == 200
-    assert "The doorstep failed" in caplog.text
+    assert "Shedding load failed" in caplog.text
 
 
 def test_the_last_answers_of_a_process_close_their_connections():
