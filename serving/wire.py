@@ -16,6 +16,8 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from numpy.typing import NDArray
 
+from serving.signatures import Spec, Specs
+
 DESCRIPTORS = Path(__file__).parent / "tfserving.desc"
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -116,6 +118,22 @@ def to_array(tensor: Message) -> NDArray[Any]:
     if dtype.kind in "iu" and not np.array_equal(values, wide):
         raise ValueError(f"values outside {dtype}")
     return filled(values, count, 0).reshape(shape)
+
+
+def specs_of(definition: Message) -> Specs:
+    """Read a SignatureDef."""
+    return Specs(
+        {name: spec_of(tensor) for name, tensor in definition.inputs.items()},
+        {name: spec_of(tensor) for name, tensor in definition.outputs.items()},
+    )
+
+
+def spec_of(tensor: Message) -> Spec:
+    """Read a TensorInfo."""
+    dtype = dtype_name(tensor.dtype)
+    if tensor.tensor_shape.unknown_rank:
+        return Spec(dtype, None)
+    return Spec(dtype, tuple(None if dim.size < 0 else int(dim.size) for dim in tensor.tensor_shape.dim))
 
 
 def dtype_name(data_type: int) -> str:

@@ -26,7 +26,9 @@ from serving.backend import (
     Unavailable,
 )
 from serving.breaker import FAILURES, PAUSE
-from serving.tfserving import QUEUE_FULL, RECONNECT_AFTER, TFServingBackend, backend_error
+from serving.channel import RECONNECT_AFTER
+from serving.grpc_errors import QUEUE_FULL, backend_error
+from serving.tfserving import TFServingBackend
 from tests.fakes.models import export_labelled_generator
 from tests.fakes.tfserving import ModelVersionStatus, StandIn, serve_models
 
