@@ -35,7 +35,7 @@ from serving.origins import Origins
 from serving.patience import Patience
 from serving.pixels import Pixels
 from serving.rates import Memory, RedisStore
-from serving.routes import card, generate, handbook, models, morph, score, status
+from serving.routes import card, generate, models, morph, problems, score, status
 from serving.settings import HERE, Settings, names
 from serving.shedding import LoadShedder
 
@@ -113,8 +113,8 @@ async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[None]:
 
 
 def add_routes(app: FastAPI, settings: Settings) -> None:
-    """Have every address answered, the page and its files too."""
-    for route in (generate, card, morph, score, models, status, handbook):
+    """Add every route, the page and its files among them."""
+    for route in (generate, card, morph, score, models, status, problems):
         app.include_router(route.router)
     app.state.page = StaticFiles(directory=PAGE)
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)

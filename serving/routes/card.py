@@ -15,7 +15,7 @@ from serving.query import read_query
 from serving.refusals import Refusal
 
 KEPT = "max-age=86400"
-"""A day: the card never changes, yet other models may be exported."""
+"""A day: a card never changes, but other models may be published."""
 
 KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)
 
@@ -57,37 +57,38 @@ async def card(request: Request, caller: MayGenerate) -> Response:
     deadline, gateway = deadline_of(request), gateway_of(request)
     info = await gateway.batcher.info(deadline=deadline)
     labels = order.labels_of(query.label, query.seed, 1, info)
-    kind = None if labels is None else info.classes[int(labels[0])]
+    label = None if labels is None else int(labels[0])
+    drawn_from = f"{query.seed}-{query.truncation}-{'' if label is None else label}-{query.format}-{quality}"
 
-    def tag(version: str) -> str:
-        label = "" if labels is None else int(labels[0])
-        return f'"{version}-{query.seed}-{query.truncation}-{label}-{query.format}-{quality}"'
+    def versioned(version: str) -> dict[str, str]:
+        return {"ETag": f'"{version}-{drawn_from}"', "X-Model-Version": version}
 
-    reach = "private" if caller.by_key else "public"  # a shared cache would answer those without a key too
-    headers = {
-        "ETag": tag(info.version),
-        "Cache-Control": f"{reach}, {KEPT}",
-        "X-Model-Version": info.version,
-    }
+    reach = "private" if caller.by_key else "public"  # a shared cache would also answer those without a key
+    headers = {"Cache-Control": f"{reach}, {KEPT}"} | versioned(info.version)
     refuse_another(request.headers, headers["ETag"])
     if etag.is_known(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    kind = None if label is None else info.classes[label]
     headers |= {"X-Seed": str(query.seed)} | card_headers(str(query.seed), kind, query.format)
     media_type = f"image/{query.format}"
     if request.method == "HEAD":
-        response = Response(headers=headers, media_type=media_type)
-        del response.headers["Content-Length"]
-        return response
+        return without_length(Response(headers=headers, media_type=media_type))
     with gateway.batcher.drawing(1, deadline, encoding_wait(gateway, query.format)) as ask:
         rows = noise.draw(query.seed, 1, info.noise_size, query.truncation)
         drawn = await draw(ask, info, rows, labels)
     (file,) = await encode(gateway, drawn.cards, query.format, quality)
-    headers |= {"ETag": tag(drawn.version), "X-Model-Version": drawn.version}
-    refuse_another(request.headers, headers["ETag"])  # where the models were replaced meanwhile
+    headers |= versioned(drawn.version)
+    refuse_another(request.headers, headers["ETag"])  # the models may have been replaced meanwhile
     return Response(file, 200, headers, media_type)
 
 
+def without_length(response: Response) -> Response:
+    """Return a response to HEAD without Content-Length, which is not known before the card is drawn."""
+    del response.headers["Content-Length"]
+    return response
+
+
 def refuse_another(asked: Headers, tag: str) -> None:
-    """Raise Refusal where a client means another card than the one of this tag."""
+    """Raise Refusal if the client means another card than that of this tag."""
     if not etag.is_meant(asked, tag):
         raise Refusal(PRECONDITION_FAILED, "This card has another ETag than If-Match says. Ask without it.")
