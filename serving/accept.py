@@ -1,4 +1,4 @@
-"""Which of several media types a client likes best, by its Accept header (RFC 9110, 12.5.1)."""
+"""The Accept header: which of several media types a client likes best (RFC 9110, 12.5.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class MediaRange:
 
 
 def ranges(accept: str) -> list[MediaRange]:
-    """Read an Accept header; what cannot be read, and entries behind the first MOST, are passed over."""
+    """Read an Accept header; unreadable entries, and those after the first MOST, are skipped."""
     found: list[MediaRange] = []
     for entry in accept.split(",", MOST)[:MOST]:
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
@@ -73,7 +73,7 @@ def best(accept: str, offers: Sequence[str]) -> str | None:
 
 
 def choose(headers: Headers, offers: Sequence[str], advice: str = "") -> str:
-    """Pick what a request's Accept headers like best; raise Refusal, with what there is, if nothing fits."""
+    """Pick what a request's Accept headers like best; raise Refusal, naming the offers, if none fits."""
     chosen = best(", ".join(headers.getlist("accept")), offers)
     if chosen is None:
         detail = f"This can be answered as {', '.join(offers)}. {advice}".strip()

@@ -28,7 +28,7 @@ class AccessControl:
     store: Store
 
     async def authorize(self, request: Request, right: Right) -> "Caller":
-        """Return who asks; raise Refusal without a known key (401), or where the key lacks the right (403).
+        """Return who asks; raise Refusal without a known key (401), or if the key lacks the right (403).
 
         A request without a known key costs its address one card, so that nobody can try keys at will.
         """
@@ -46,13 +46,13 @@ class AccessControl:
         return self.caller(request, Holder("key", key.name))
 
     def caller(self, request: Request, holder: Holder) -> "Caller":
-        """Have a holder's cards counted by its rate."""
+        """Return the caller whose cards are counted for this holder."""
         return Caller(request, holder, self.rates[holder.kind], self.store)
 
 
 @dataclass
 class Caller:
-    """Whoever sent one request: the key or address for which its cards are counted."""
+    """Who sent a request: the key or address for which its cards are counted."""
 
     request: Request
     holder: Holder
@@ -68,7 +68,7 @@ class Caller:
     async def take(self, cards: int) -> None:
         """Count this request as so many cards in all.
 
-        Raises Refusal where the rate has no room now (429), and where it never has so much (422).
+        Raises Refusal if the rate has no room for them now (429), or never has (422).
         """
         rate = self.rate
         if rate is None or cards <= self.taken:
@@ -90,9 +90,9 @@ class Caller:
 
 
 def requires(right: Right, first: int = 1) -> Callable[[Request], Awaitable[Caller]]:
-    """Make a dependency for a route that needs a right; it tells the route who asks.
+    """Make the dependency of a route that needs a right; it tells the route who asks.
 
-    `first` cards are counted before the body is read, whatever it holds; the route takes the rest.
+    first: cards that are counted before the body is read, whatever it holds; the route takes the rest.
     """
 
     async def authorized(request: Request) -> Caller:
@@ -127,7 +127,7 @@ def network_of(request: Request) -> str:
 
 @lru_cache(4096)
 def network(host: str) -> str:
-    """Return the address to count by: of IPv6 its first 64 bits, since one client has all that begin so."""
+    """Return the address to count by: of IPv6 the first 64 bits, since a client has all that begin so."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

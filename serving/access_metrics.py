@@ -1,4 +1,4 @@
-"""Whether access control works as the operator has set it up, told to Prometheus."""
+"""Whether access control works as the operator has set it up, for Prometheus."""
 
 from prometheus_client import Gauge
 
@@ -8,9 +8,9 @@ from serving.rates import RedisStore, Store
 
 
 def show_access(metrics: Metrics, keys: Keyring | None, store: Store) -> None:
-    """Add the faults of access control, which stop nobody, to an application's metrics.
+    """Add the faults of access control, with which the gateway goes on, to an application's metrics.
 
-    Both are as the last request found them: without one, neither Redis nor the file is looked at.
+    Both are as the last request found them: without requests, neither Redis nor the file is looked at.
     """
     alone = Gauge(
         "holofoil_rates_alone",

@@ -1,4 +1,4 @@
-"""Where there is no room for a single card, a request is refused before anything is read of it."""
+"""Admission control: without room for even one card, a request is refused before its body is read."""
 
 import contextlib
 import logging
@@ -16,13 +16,13 @@ from serving.logs import Throttle
 from serving.patience import applied, wait_of
 from serving.refusals import Refusal, answer, from_backend
 
-WORK: Mapping[tuple[str, str], str] = {
+MODELS: Mapping[tuple[str, str], str] = {
     ("POST", "/generate"): GENERATE.model,
     ("GET", "/generate"): GENERATE.model,
     ("POST", "/morph"): GENERATE.model,
     ("POST", "/score"): SCORE.model,
 }
-"""The model that each address needs."""
+"""The model that a request needs, by its method and path; any other needs none."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ logger = logging.getLogger(__name__)
 class Admission:
     """Refuses early what a route would refuse anyway, for a fraction of the cost.
 
-    At twice the load that can be answered every second request is refused, and the time this takes is lost
-    to the others. Every request is judged as if it asked for one card: how many it wants only its route
-    knows. One with If-None-Match may need no model at all and is never refused here.
+    At twice the load that can be answered, every second request is refused, and the time this takes is lost
+    to the others. Every request is judged as if it asked for one card: only its route knows how many it
+    wants. One with If-None-Match may need no model at all and is never refused here.
     """
 
     def __init__(self, gateway: Gateway, seconds: float) -> None:
-        """Take the seconds that a client waits which does not say how many."""
+        """Take the seconds that a client waits unless it says otherwise."""
         self.gateway = gateway
         self.seconds = seconds
-        self.refused = 0  # since the log told of them
+        self.refused = 0  # since the last line in the log
         self.throttle = Throttle()
 
     def refusal(self, method: str, path: str, query: bytes, headers: Headers) -> Refusal | None:
         """Return the refusal of a request for which there is no room; None for any other."""
-        model = WORK.get((method, path))
+        model = MODELS.get((method, path))
         if model is None or "if-none-match" in headers:
             return None
         wait = wait_of(headers)
@@ -52,15 +52,15 @@ class Admission:
             picture_wait = self.gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
             self.gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, picture_wait)
         except BackendError as error:
-            self.tell(error)
+            self.count(error)
             refusal = from_backend(error)
             if wait is not None:
                 refusal.headers.update([applied(wait)])
             return refusal
         return None
 
-    def tell(self, error: BackendError) -> None:
-        """Count a refusal, and log now and then how many there were: each for itself would cost more."""
+    def count(self, error: BackendError) -> None:
+        """Count a refusal, and log how many there were now and then: a line for each would cost too much."""
         self.refused += 1
         if self.throttle.due():
             logger.warning("Requests refused: %d. %s", self.refused, error)
@@ -84,8 +84,8 @@ class AdmissionGate:
         if refusal is None:
             await self.app(scope, receive, send)
             return
-        scope.update(endpoint=self, path_params={})  # the path is the route's template
-        await take_in(headers, receive)
+        scope.update(endpoint=self, path_params={})  # has the log name the path as the route
+        await drain(headers, receive)
         await answer(refusal, scope["state"]["request_id"])(scope, receive, send)
 
 
@@ -96,8 +96,8 @@ def works_on_pixels(method: str, path: str, query: bytes, headers: Headers) -> b
     return path == "/score" or headers.get("accept") == "image/webp"
 
 
-async def take_in(headers: Headers, receive: Receive) -> None:
-    """Read a small body, so that the connection can be kept; of a larger or a late one the rest is left."""
+async def drain(headers: Headers, receive: Receive) -> None:
+    """Read a small body, so that the connection can be kept; a large or late one is left unread."""
     length = length_of(headers)
     if not length or length > MAX_JSON:
         return

@@ -1,4 +1,4 @@
-"""Cards one after another as one moving picture: animated WebP, GIF or APNG."""
+"""Cards as the frames of one moving picture: animated WebP, GIF or APNG."""
 
 import io
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from serving.backend import Cards
 
 @dataclass(frozen=True)
 class Animated:
-    """A format of moving pictures."""
+    """A format of moving pictures, and how Pillow writes it."""
 
     name: str
     pillow: str  # what Pillow calls it
     options: dict[str, object]
-    once: dict[str, object]  # has it shown once, where others repeat it for ever
+    once: dict[str, object]  # options for one that is shown once and not for ever
 
 
 # Method 0 takes little more than half the time of the default, for a file that is 4 % larger.
@@ -26,10 +26,10 @@ FORMATS = {f"image/{format.name}": format for format in (WEBP, GIF, APNG)}
 
 
 def animate(cards: Cards, format: Animated, milliseconds: int, loop: bool) -> bytes:
-    """Write cards, uint8 (n, h, w, 3), as a moving picture that shows each for a time.
+    """Write cards, uint8 (n, h, w, 3), as a moving picture that shows each for some milliseconds.
 
-    Frames that are alike become one that is shown longer. GIF counts in hundredths of a second, and has 256
-    colours in a frame.
+    Equal frames become one that is shown longer. GIF counts in hundredths of a second, and has 256 colours a
+    frame.
     """
     first, *rest = (Image.fromarray(card) for card in cards)
     written = io.BytesIO()

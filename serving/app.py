@@ -1,4 +1,4 @@
-"""Puts the gateway together: routes, guards, the page, and a backend for the time the server runs."""
+"""Puts the gateway together: routes, the layers around them, the page, and a backend."""
 
 import asyncio
 import logging
@@ -54,11 +54,11 @@ def create_app(
 ) -> FastAPI:
     """Make the gateway. Without settings they come from HOLOFOIL_*, without a backend from the settings.
 
-    The backend is closed when the application ends, also one that was given, and so is the tracer provider;
-    without one, requests are traced where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
-    app.state.life tells how the process stands; app.state.metrics holds what Prometheus is told;
-    app.state.witnesses hear of every request; app.state.shedder is for the server.
-    Raises BadKeys for a file of keys that cannot be read, BadStore for a store that there cannot be.
+    The backend and the tracer provider, also given ones, are closed when the application ends. Without a
+    provider, requests are traced if OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
+    app.state.life is the state of the process; app.state.metrics are for Prometheus; app.state.witnesses hear
+    of every request; app.state.shedder is for the server.
+    Raises BadKeys for a file of keys that cannot be read, BadStore for a store of rates that cannot be used.
     """
     chosen = settings or Settings()
     hush_libraries()
@@ -89,7 +89,7 @@ def create_app(
 
 
 def batcher_of(backend: Backend, settings: Settings, metrics: Metrics, life: Life) -> Batcher:
-    """Put the batcher before a backend."""
+    """Make the batcher in front of a backend, as the settings say."""
     return Batcher(
         backend,
         max_rows=settings.max_rows,
@@ -102,7 +102,7 @@ def batcher_of(backend: Backend, settings: Settings, metrics: Metrics, life: Lif
 
 @asynccontextmanager
 async def running(gateway: Gateway, metrics: Metrics) -> AsyncGenerator[None]:
-    """Load the models and measure the event loop for as long as the gateway runs, and close what it has."""
+    """Load the models and measure the event loop while the gateway runs, and then close what it holds."""
     background = [asyncio.create_task(load(gateway.batcher)), asyncio.create_task(metrics.watch_loop())]
     yield
     for task in background:
@@ -124,7 +124,7 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
 
 
 def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
-    """Put around the routes what every request passes: each layer lies around those before it."""
+    """Put the layers around the routes that every request passes: the last one is outermost."""
     settings, life, witnesses = gateway.settings, app.state.life, app.state.witnesses
     admission = Admission(gateway, settings.deadline)
     app.add_middleware(Patience, seconds=settings.deadline)
@@ -143,13 +143,13 @@ def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
 
 
 def hush_libraries() -> None:
-    """Keep out of the log what libraries write of uploads, whatever level is set for all others."""
-    logging.getLogger("PIL").setLevel(logging.INFO)  # at DEBUG: what pictures say of themselves
+    """Keep what libraries write about uploads out of the log, whatever its level."""
+    logging.getLogger("PIL").setLevel(logging.INFO)  # at DEBUG: the metadata of pictures
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line and a byte for each malformed body
 
 
 async def page(request: Request) -> Response:
-    """Return the web page, or 304 to whom has it already."""
+    """Return the web page, or 304 to a browser that has it already."""
     files: StaticFiles = request.app.state.page
     return await files.get_response("index.html", request.scope)
 
@@ -172,7 +172,7 @@ def open_backend(settings: Settings) -> Backend:
 
 
 async def load(models: Batcher) -> None:
-    """Have the models loaded before the first request; a failure is logged, and /readyz tells it too."""
+    """Load the models before the first request; a failure is logged, and /readyz reports it too."""
     try:
         info = await models.info()
     except BackendError as error:

@@ -1,4 +1,4 @@
-"""The seam between HTTP and the models: what any backend can do, and how it can fail."""
+"""The interface between HTTP and the models: what any backend can do, and how it can fail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Labels = NDArray[np.int32]  # (n,), each an index into ModelInfo.classes
 Cards = NDArray[np.uint8]  # (n, height, width, 3)
 
 REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
-"""Of NotReady: labels count on names that the models no longer have."""
+"""Of NotReady: the labels refer to kinds that the models no longer have."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Unavailable(BackendError):
 
 
 class Overloaded(BackendError):
-    """More rows wait for the models than can be drawn or judged in time."""
+    """More rows are waiting for the models than can be drawn or judged in time."""
 
 
 class Draining(BackendError):
@@ -103,7 +103,7 @@ class DeadlineExceeded(BackendError):
 
 
 class BadAnswer(BackendError):
-    """The models answered something that the contract does not allow."""
+    """The models gave an answer that the contract does not allow."""
 
 
 class Backend(Protocol):
@@ -128,5 +128,5 @@ class Backend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and end threads."""
         ...

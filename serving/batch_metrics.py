@@ -1,4 +1,4 @@
-"""What the batcher tells of its work: counted for Prometheus, and noted for the request that it is about."""
+"""The batcher's work: counted for Prometheus, and noted in the timings of each request."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -10,7 +10,7 @@ from serving.observer import Loss, Observer, Reason
 
 
 class BatchMetrics(Observer):
-    """Counts what the batcher tells, by model, beside an application's other metrics."""
+    """Counts what the batcher reports, by model."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Add the batcher's metrics to an application's."""
@@ -67,7 +67,7 @@ class BatchMetrics(Observer):
         self._metrics.answering(info)
 
     def answered(self, rows: int, queued: float, inferred: float) -> None:
-        """Note a request's cards, and how long they waited and were worked on; both end now."""
+        """Note a request's cards, and how long they waited and were computed; this ends now."""
         current = timings.current()
         current.cards += rows
         current.passed("queue", queued, before=inferred)

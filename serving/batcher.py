@@ -1,7 +1,7 @@
-"""The batcher: requests in, few and full model calls out, each answer to its owner.
+"""The batcher: turns many concurrent requests into few, full model calls, and hands each its own answer.
 
-It stands in front of any backend. It waits for nothing: a call starts as soon as one of its slots is free,
-and batches form because the slots are busy.
+It stands in front of any backend and never waits for a batch to fill: a call starts as soon as a slot is
+free, and batches form because slots are busy.
 """
 
 import asyncio
@@ -47,9 +47,9 @@ BUSY = "There is more work than can be done in time. Try again later, or ask for
 
 
 class Batcher:
-    """Lets rows in, has the models draw or judge them in shared calls, and answers each owner.
+    """Admits rows, has the models draw or judge them in shared calls, and answers each owner.
 
-    A model's rows wait in a lane; the lanes take turns. Rows of those who have left are never computed.
+    A model's rows wait in a lane; the lanes take turns. Rows of clients that have left are never computed.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Batcher:
         Args:
             models: What the calls go to.
             max_rows: Most rows that may wait in a lane.
-            max_wait: Seconds that those ahead may be expected to take, whatever deadline a request has.
-            slots: Calls under way at the same time.
-            observer: Hears what happens.
-            on_failure: Called once if the batcher itself fails; the process should end then.
+            max_wait: Longest expected wait, in seconds, whatever deadline a request has.
+            slots: Most concurrent calls.
+            observer: Is told what happens.
+            on_failure: Called once if the batcher itself fails; the process should then end.
         """
         self._models = models
         self._max_rows = max_rows
@@ -132,11 +132,11 @@ class Batcher:
             yield judge
 
     def refuse_if_full(self, model: str, seconds: float, picture_wait: float = 0.0) -> None:
-        """Raise what letting in a single row would raise, for someone who waits so many seconds."""
+        """Raise what admitting a single row would raise, for a client that waits so many seconds."""
         self._check(next(lane for lane in self._turns if lane.model == model), 1, seconds, picture_wait)
 
     async def close(self) -> None:
-        """Stop; whoever still waits is told so. A call under way is left to the backend."""
+        """Stop, and tell whoever still waits. Calls under way are left to the backend."""
         self._stop(Draining(STOPPING))
         workers = list(self._workers)
         for worker in workers:
@@ -148,7 +148,7 @@ class Batcher:
     def _admitted(
         self, lane: Lane[Any], rows: int, deadline: float, picture_wait: float
     ) -> Generator[Reservation]:
-        """Count rows as waiting until they are in a call or nobody waits for them any more."""
+        """Count rows as waiting until they are in a call, or nobody waits for them any more."""
         self._check(lane, rows, deadline - asyncio.get_running_loop().time(), picture_wait)
         reservation = Reservation(lane, rows, deadline)
         try:
@@ -167,7 +167,7 @@ class Batcher:
             self._observer.rejected(lane.model, "late")
             raise DeadlineExceeded(TOO_LATE)
         else:
-            own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, trying is how one learns
+            own = self._wait(lane, rows) if lane.ahead else 0.0  # with nobody ahead, only trying tells
             spare = min(seconds - own, self._max_wait - self._wait(lane, 0))
             reason = "late" if spare < 0 else "pixels" if spare < picture_wait else None
         if reason:
@@ -175,7 +175,7 @@ class Batcher:
             raise Overloaded(BUSY, self._wait(lane, 0) + picture_wait)
 
     def _wait(self, lane: Lane[Any], rows: int) -> float:
-        """Predict in how many seconds some more rows would be done. The other lane has every second turn."""
+        """Predict the seconds until some more rows would be done. The other lane has every second turn."""
         ahead = lane.ahead + rows
         calls = math.ceil(ahead / MAX_ROWS)
         seconds = lane.pace.seconds(ahead, calls)
@@ -188,7 +188,7 @@ class Batcher:
     async def _ask(
         self, lane: Lane[A], reservation: Reservation, inputs: Inputs, kinds: tuple[str, ...] | None = None
     ) -> A:
-        """Have rows computed, all of them by one version of the model."""
+        """Have rows computed, all by one version of the model."""
         if not len(inputs[0]):
             raise ValueError("no rows to compute")
         while True:
@@ -220,31 +220,31 @@ class Batcher:
                 self._observer.abandoned(lane.model, job.left, "late" if job.expired else "gone")
 
     def _wake(self) -> None:
-        """Have one more worker where a slot is free."""
+        """Start a worker if a slot is free."""
         if len(self._workers) < self._slots:
-            # Not in the context of the request that happens to come first.
+            # A context of its own: not that of the request which happens to come first.
             worker = asyncio.create_task(self._work(), context=Context())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
 
     async def _work(self) -> None:
-        """Make calls while rows wait; the first takes its share of them where other slots are free."""
+        """Make calls while rows wait; the first takes its share where other slots are free too."""
         share = self._slots - sum(lane.calls for lane in self._turns)
         while turn := self._next(share):
-            share = 1  # for the other slots somebody has been woken
+            share = 1  # by now the other slots have workers of their own
             lane, batch = turn
             try:
                 await self._run(lane, batch)
-            except BaseException:  # closed, or a fault of our own
+            except BaseException:  # the batcher was closed, or has a bug
                 batch.fail(self._end or NotReady(BROKEN))
                 raise
-        # At once, not when the task is found to have ended: a row that comes in between needs a new worker.
+        # Here and not in a callback: a row that comes before that ran needs a new worker.
         self._workers.remove(cast(asyncio.Task[None], asyncio.current_task()))
 
     def _next(self, share: int) -> tuple[Lane[Any], Batch[Any]] | None:
         """Return the next call of the lane whose turn it is, or of the other one.
 
-        Where one lane alone has rows, `share` calls can begin with them now, and it takes its part.
+        If only one lane has rows, they are divided among `share` calls, of which this is the first.
         """
         now = asyncio.get_running_loop().time()
         both = all(lane.jobs for lane in self._turns)
@@ -257,7 +257,7 @@ class Batcher:
         return None
 
     async def _run(self, lane: Lane[A], batch: Batch[A]) -> None:
-        """Make a call and answer its owners."""
+        """Make a call and answer the owners of its rows."""
         try:
             batch.deliver(await self._call(lane, batch))
         except BadAnswer as error:
@@ -266,9 +266,9 @@ class Batcher:
             batch.fail(error)
 
     async def _isolate(self, lane: Lane[A], batch: Batch[A], error: BadAnswer) -> None:
-        """Halve a call that went wrong until the one owner whose rows are at fault is alone.
+        """Halve a call that failed until the owner whose rows are at fault is alone.
 
-        When both halves go wrong it is not one owner's rows, and all of them fail.
+        If both halves fail, no single owner is at fault, and all of them fail.
         """
         failed = [(batch, error)]
         while len(failed) == 1 and len(failed[0][0].pieces) > 1:
@@ -305,7 +305,7 @@ class Batcher:
         return answer
 
     async def _send_noise(self, batch: Batch[Generated]) -> Generated:
-        """Have a batch drawn, unless its labels count on names that the models no longer have."""
+        """Have a batch drawn, unless its labels refer to kinds that the models no longer have."""
         if batch.kinds is not None and (await self._models.info()).classes != batch.kinds:
             raise NotReady(REPLACED)
         noise, *labels = batch.inputs()
@@ -317,7 +317,7 @@ class Batcher:
         return await self._models.score(cards, deadline=batch.deadline)
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        """Notice a worker that failed, which only a fault of the batcher itself can cause."""
+        """Stop after a worker failed, which only a bug in the batcher can cause."""
         error = None if worker.cancelled() else worker.exception()
         if error is None:
             return
@@ -327,7 +327,7 @@ class Batcher:
             self._on_failure()
 
     def _stop(self, reason: BackendError) -> None:
-        """Let nothing more in, and tell whoever waits."""
+        """Admit nothing more, and tell whoever waits."""
         self._end = self._end or reason
         for lane in self._turns:
             for job in lane.jobs:

@@ -1,8 +1,7 @@
-"""Picture files that are small to send and take minutes or hours to read: told by counting, before decoding.
+"""Picture files that are small to send but take minutes or hours to decode: found by counting their pieces.
 
-Pillow reads the pieces of a header one by one in Python and appends some of them to each other, and libjpeg
-goes over the whole picture once for each scan: 8 MB of the smallest pieces take minutes, of the smallest
-scans hours.
+Pillow reads the pieces of a header one by one in Python and concatenates some of them, and libjpeg goes over
+the whole picture once for each scan. 8 MB of the smallest pieces take minutes, of the smallest scans hours.
 """
 
 import re
@@ -15,7 +14,7 @@ SCANS = 30
 CHUNKS = 10_000
 """Of a PNG. Encoders cut pixels into 8 KiB or more: a thousand in 8 MB."""
 TEXTS = 20
-"""Compressed texts in a PNG, of which Pillow unfolds each to up to 1 MiB."""
+"""Compressed texts in a PNG, each of which Pillow inflates to up to 1 MiB."""
 
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)  # of a JPEG, but for those among coded pixels
 WINDOW = 64 * 1024  # bytes searched at once: a search holds the interpreter's lock
@@ -31,7 +30,7 @@ def is_bomb(data: bytes) -> bool:
 
 
 def is_endless_jpeg(data: bytes) -> bool:
-    """Tell whether a JPEG has more than SEGMENTS or SCANS up to its end; phones put films behind that."""
+    """Tell whether a JPEG has more than SEGMENTS or SCANS up to its end; phones append films after that."""
     place, segments, scans = 2, 0, 0
     while place < len(data) and segments <= SEGMENTS and scans <= SCANS:
         found = MARKER.search(data, place, place + WINDOW)

@@ -1,10 +1,10 @@
-"""A circuit breaker: a server that cannot be reached is left alone, and asked now and then if it is back."""
+"""A circuit breaker: an unreachable server is left alone, and asked now and then whether it is back."""
 
 FAILURES = 5
-"""Failures one after the other after which nothing more is sent."""
+"""Consecutive failures after which nothing more is sent."""
 
 PAUSE = 1.0
-"""Seconds between two questions whether the server is back."""
+"""Seconds between two probes."""
 
 
 class Breaker:
@@ -21,7 +21,7 @@ class Breaker:
         return self._failures < FAILURES
 
     def may_probe(self, now: float) -> bool:
-        """Whether this caller is the one to probe; it must then say how that went."""
+        """Whether this caller should probe; if so, it must report the outcome."""
         if self._probing or now < self._ask_at:
             return False
         self._probing = True
@@ -32,12 +32,12 @@ class Breaker:
         return max(0.0, self._ask_at - now)
 
     def failed(self, now: float) -> None:
-        """Take in that the server could not be reached."""
+        """Note that the server could not be reached."""
         self._probing = False
         self._failures += 1
         self._ask_at = now + PAUSE
 
     def succeeded(self) -> None:
-        """Take in that the server answered, whatever it said."""
+        """Note that the server answered, whatever it said."""
         self._probing = False
         self._failures = 0

@@ -1,4 +1,4 @@
-"""The channel to TF Serving: made anew when it cannot connect, and spared while nobody answers."""
+"""The channel to TF Serving: made anew if it cannot connect, and left alone while nobody answers."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     # A channel made anew must not inherit the waiting time of the one it replaces.
     ("grpc.use_local_subchannel_pool", 1),
-    # Notices a server that vanished without a word. Servers take more frequent pings for an attack.
+    # Notices a server that vanished without a word. Servers take more frequent pings as an attack.
     ("grpc.keepalive_time_ms", 300_000),
 ]
 
@@ -71,7 +71,7 @@ class Channel:
         return answer
 
     async def close(self) -> None:
-        """Let go of the connection; calls still under way are cut."""
+        """Close the connection; calls still under way are cut off."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
@@ -81,7 +81,7 @@ class Channel:
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def _probe(self, expires: float) -> None:
-        """Raise Unavailable while the server is known to be away; now and then one call asks for it."""
+        """Raise Unavailable while the server is known to be away; now and then one call probes."""
         now = asyncio.get_running_loop().time()
         if not self._breaker.may_probe(now):
             raise Unavailable(AWAY, self._breaker.wait(now))
@@ -94,13 +94,13 @@ class Channel:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 self._breaker.failed(asyncio.get_running_loop().time())
                 raise Unavailable(AWAY, PAUSE) from error
-        except asyncio.CancelledError:  # whoever asked has left, and nothing is known
+        except asyncio.CancelledError:  # the client has left before anything was known
             self._breaker.failed(now)
             raise
         self._breaker.succeeded()
 
     async def _send_to_any(self, method: str, message: bytes, expires: float) -> bytes:
-        """Send one message, and once more where nobody was there: of several servers one may have gone."""
+        """Send one message, and once more if nobody was there: of several servers, one may have gone."""
         try:
             return await self._send(method, message, expires)
         except grpc.aio.AioRpcError as error:
@@ -115,10 +115,10 @@ class Channel:
         return cast(bytes, await call(message, timeout=timeout, metadata=tracing.carried()))
 
     def _open(self) -> grpc.aio.Channel:
-        """Return the channel, made anew when it cannot connect.
+        """Return the channel, made anew if it cannot connect.
 
-        gRPC itself would try again: ever more seldom, up to 2 minutes apart for a name that does not resolve,
-        as that of a container which is not started yet.
+        gRPC itself would try again, but ever more seldom: every 2 minutes for a name that does not resolve,
+        such as that of a container which has not started yet.
         """
         channel = self._channel
         if channel is not None and (

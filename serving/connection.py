@@ -1,7 +1,8 @@
 """One client's connection: how long a request's head may take, and how long its answer may stay unread.
 
-uvicorn 0.54 bounds none of these: it keeps a head that never ends in memory, and holds a connection that
-sends no whole head, or reads no answer, for ever. Its bound on connections refuses newcomers, not the idle.
+uvicorn 0.54 limits neither: it keeps a head that never ends in memory, and a connection that never completes
+a head or never reads its answer stays open. Its limit on connections refuses newcomers instead of closing
+idle ones.
 """
 
 import logging
@@ -23,7 +24,7 @@ from serving.refusals import Refusal, answer
 from serving.shedding import LoadShedder, ShedRequest
 
 MOST_AHEAD = 100
-"""Most requests of a connection that may wait for their answers; uvicorn keeps any number."""
+"""Most pipelined requests on a connection; uvicorn queues any number."""
 
 MALFORMED = Refusal(MALFORMED_REQUEST, "This is not a readable HTTP/1.1 request. Use an HTTP client.")
 LATE = Refusal(REQUEST_TIMEOUT, "The request's headers did not arrive in time. Send them at once.")
@@ -38,7 +39,7 @@ class BadHead(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with bounds, which connection_class sets."""
+    """uvicorn's protocol with limits, which connection_class sets."""
 
     head_timeout: float
     answer_timeout: float
@@ -68,7 +69,7 @@ class Connection(HttpToolsProtocol):
         self.await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head, and see that it ends."""
+        """Count the bytes of a head, and see that it ends."""
         if self.last_word is not None:
             return
         if not self.in_body:
@@ -84,7 +85,7 @@ class Connection(HttpToolsProtocol):
         if self.head_size > head.MAX_HEAD:
             self.refuse(head.TOO_LARGE)
         elif not self.in_body and not self.unanswered and self.timeout_keep_alive_task is None:
-            self.await_head()  # its first bytes have ended the wait that keep-alive is
+            self.await_head()  # its first bytes have ended the keep-alive timeout
 
     def on_headers_complete(self) -> None:
         """Check a head that is complete, and let its request in, shed it or refuse it."""
@@ -102,7 +103,7 @@ class Connection(HttpToolsProtocol):
         self.in_body = True
 
     def fault(self) -> Refusal | None:
-        """Find why a request of which the head could be parsed is not let in."""
+        """Return the refusal of a request whose head could be parsed; None lets it in."""
         assert self.parser
         if self.places.overfull:
             return FULL
@@ -152,18 +153,18 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def await_head(self) -> None:
-        """Give the client its time for a head, unless that runs already."""
+        """Start the time limit of a head, unless it is running."""
         if self.head_timer is None:
             self.head_timer = self.loop.call_later(self.head_timeout, self.head_is_late)
 
     def stop_waiting(self) -> None:
-        """End the time for a head."""
+        """Stop the time limit of a head."""
         if self.head_timer is not None:
             self.head_timer.cancel()
             self.head_timer = None
 
     def head_is_late(self) -> None:
-        """Hang up, and say why to who has sent something."""
+        """Hang up, with an answer if the client has sent anything."""
         if self.head_size:
             self.refuse(LATE)
         else:
@@ -180,11 +181,11 @@ class Connection(HttpToolsProtocol):
         request.tell(len(response.body))
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser cannot read; uvicorn would answer a line of text."""
+        """Answer a request that cannot be parsed with a problem; uvicorn would answer in plain text."""
         self.refuse(self.refusal)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem and hang up, once the requests before have their answers."""
+        """Answer with a problem and hang up, once all earlier requests have their answers."""
         if self.in_body and len(self.unanswered) > 1:  # the one that broke off waits for its turn
             self.unanswered.remove(self.cycle)
             self.pipeline.popleft()
@@ -209,7 +210,7 @@ class Connection(HttpToolsProtocol):
         self.leave()
 
     def write(self, response: Response, name: str) -> None:
-        """Write a whole answer, with what every answer carries, to the request of this id."""
+        """Write a whole answer, with the headers of every answer, to the request of this id."""
         always = (*self.server_state.default_headers, *FIELDS, (b"x-request-id", name.encode()))
         headers = (*always, *response.raw_headers)
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
@@ -218,7 +219,7 @@ class Connection(HttpToolsProtocol):
         )
 
     def on_response_complete(self) -> None:
-        """Where the connection closes after an answer, give the client its time to read the end of it."""
+        """If the connection closes after this answer, limit the time to read it."""
         self.unanswered.popleft()
         super().on_response_complete()
         if self.last_word and not self.unanswered and not self.transport.is_closing():
@@ -228,26 +229,26 @@ class Connection(HttpToolsProtocol):
             self.await_reader()
 
     def rest(self) -> None:
-        """Count as idle if no request is under way and no answer waits to be read."""
+        """Count as idle unless a request is under way or an answer waits to be read."""
         if not self.unanswered and not self.flow.write_paused:
             self.places.rest(self)
 
     def make_room(self) -> None:
-        """Leave, so that another one can come."""
+        """Close this idle connection, so that another one can come."""
         self.metrics.cut("crowded")
         self.leave()
 
     def leave(self) -> None:
-        """Close once the client has read what is written, or has had its time for it."""
+        """Close once the client has read what was written, or its time for that is over."""
         self.transport.close()
         self.await_reader()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Hang up on an idle client; what it has not read by now it never will."""
+        """Hang up on an idle client, without waiting for it to read."""
         self.transport.abort()
 
     def pause_writing(self) -> None:
-        """Give the client its time to read, since more is written than it takes."""
+        """Start the time limit for reading: more is written than the client takes."""
         super().pause_writing()
         self.await_reader()
 
@@ -258,23 +259,23 @@ class Connection(HttpToolsProtocol):
         self.rest()
 
     def await_reader(self) -> None:
-        """Abort the connection unless the client reads in time, unless that runs already."""
+        """Start the time limit for reading, unless it is running."""
         if self.answer_timer is None:
             self.answer_timer = self.loop.call_later(self.answer_timeout, self.answer_is_unread)
 
     def answer_is_unread(self) -> None:
-        """Let go of a client that does not read."""
+        """Abort the connection of a client that does not read."""
         self.metrics.cut("unread")
         self.transport.abort()
 
     def stop_awaiting_reader(self) -> None:
-        """End the time for reading, unless the connection only waits for that to close."""
+        """Stop the time limit for reading, unless the connection is closing."""
         if self.answer_timer is not None and not self.transport.is_closing():
             self.answer_timer.cancel()
             self.answer_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop every clock, and tell every request: of pipelined ones uvicorn tells only the last."""
+        """Stop all timers, and tell all requests; uvicorn tells only the last of pipelined ones."""
         self.metrics.closed()
         self.places.gone(self)
         self.stop_waiting()
@@ -293,7 +294,7 @@ def connection_class(
     shedder: LoadShedder | None,
     metrics: ConnectionMetrics,
 ) -> type[Connection]:
-    """Make the class that uvicorn makes connections of: at most so many, with these times in seconds."""
+    """Return the class of uvicorn's connections: at most `most`, with time limits in seconds."""
     bounds = {
         "head_timeout": head_timeout,
         "answer_timeout": answer_timeout,

@@ -1,4 +1,4 @@
-"""How many connections are open, and which the gateway ended, counted for Prometheus."""
+"""Open connections, and those that the gateway closed, counted for Prometheus."""
 
 from prometheus_client import Counter, Gauge
 
@@ -6,7 +6,7 @@ from serving.metrics import Metrics
 
 
 class ConnectionMetrics:
-    """Counts connections beside an application's other metrics, which know of whole requests only."""
+    """Counts connections; an application's other metrics know only of whole requests."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Add the connections' metrics to an application's."""
@@ -29,9 +29,9 @@ class ConnectionMetrics:
         self._open.dec()
 
     def cut(self, reason: str) -> None:
-        """Count a connection that the gateway ends of its own accord.
+        """Count a connection that the gateway closes of its own accord.
 
-        The reason is a problem's name where one was answered, `silent` where the client had sent nothing,
-        `unread` where it did not read its answer, `crowded` where it made room for another one.
+        The reason is the name of the problem that was answered, `silent` if the client had sent nothing,
+        `unread` if it did not read its answer, `crowded` if it made room for another one.
         """
         self._cut(reason).inc()

@@ -1,4 +1,4 @@
-"""The content of a request: the media type it claims, and its JSON, read and checked."""
+"""The body of a request: the media type that it claims, and its JSON, read and checked."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -42,7 +42,7 @@ def validated(model: type[Body], body: bytes) -> Body:
 
 
 def require_media_type(request: Request, expected: Sequence[str], advice: str) -> str:
-    """Return the type that the body claims to be of; raise Refusal unless that can be read."""
+    """Return the media type that the body claims; raise Refusal unless it is one that is read here."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Refusal(
             problems.UNSUPPORTED_MEDIA_TYPE,

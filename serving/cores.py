@@ -1,6 +1,6 @@
-"""The cores that this process has, and who goes first on them.
+"""The cores of this process, and which threads go first on them.
 
-Threads that compute step back behind the event loop, which has little to do and answers everybody.
+Threads that compute give way to the event loop, which has little to do and answers everybody.
 """
 
 import contextlib
@@ -8,11 +8,11 @@ import os
 import sys
 
 BEHIND = 5
-"""Niceness: of a core that both want, such a thread has a quarter (each step is a factor of 1.25)."""
+"""Niceness: such a thread gets a quarter of a core that both want (each step is a factor of 1.25)."""
 
 
 def cores() -> int:
-    """Count the cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

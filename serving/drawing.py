@@ -1,4 +1,4 @@
-"""The walk from rows of noise to image files, for every route that draws."""
+"""From rows of noise to image files, for every route that draws."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ QUALITY = 90
 """Of jpeg and webp, unless the client names one."""
 
 SMALL = 3 * 128 * 128
-"""Bytes of a card that is written as PNG or JPEG in a fifth to half a millisecond."""
+"""Bytes of the largest card that counts as small: it becomes a PNG or JPEG within half a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Drawn:
 
 
 async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -> Drawn:
-    """Have a card drawn for each row of noise, which was let in before."""
+    """Draw a card for each row of noise, for which `ask` has reserved room."""
     drawn = await ask(rows, labels, info.classes)
     kinds: list[str | None] = (
         [None] * len(rows) if labels is None else [info.classes[label] for label in labels]
@@ -41,16 +41,16 @@ async def draw(ask: Draw, info: ModelInfo, rows: Noise, labels: Labels | None) -
 
 
 def encoding_wait(gateway: Gateway, format: cards.Format, alone: bool = True) -> float:
-    """Return the seconds that encoding will wait for a thread. A card alone needs one only as WebP."""
+    """Return the seconds that encoding will wait for a thread. A single card needs one only as WebP."""
     return 0.0 if alone and format != "webp" else gateway.pixels.wait
 
 
 async def encode(
     gateway: Gateway, drawn: Sequence[Card] | Cards, format: cards.Format, quality: int
 ) -> list[bytes]:
-    """Write each card as image bytes, on the threads for pixels.
+    """Encode each card as an image file, on the threads for pictures.
 
-    A small card alone is written here, unless as WebP: the way to a thread and back takes longer.
+    A single small card is encoded here, unless as WebP: handing it to a thread and back takes longer.
     """
     with stage("encode"):
         if len(drawn) == 1 and drawn[0].size <= SMALL and format != "webp":
@@ -62,7 +62,7 @@ async def encode(
 
 
 def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:
-    """Return the quality to encode with; raise Refusal where one was asked of PNG."""
+    """Return the quality to encode with; raise Refusal if one is asked for PNG."""
     if asked is not None and format == "png":
         detail = "PNG loses nothing and has no quality. Leave this out, or ask for jpeg or webp."
         raise invalid(Fault(pointer=pointer, code="not_for_png", detail=detail))
@@ -70,15 +70,15 @@ def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:
 
 
 def named(filename: str) -> dict[str, str]:
-    """Name a file for whoever saves it; a browser shows what it can, and saves a ZIP."""
+    """Name the file for whoever saves it; browsers show pictures, and save a ZIP."""
     return {"Content-Disposition": f'inline; filename="{filename}"'}
 
 
 def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
-    """Say of the one card in an image file how to name it, and of what kind it is."""
+    """Return the headers of a single card's file: its name and kind."""
     return named(file_name("card", mark, format)) | kind_header(kind)
 
 
 def kind_header(kind: str | None) -> dict[str, str]:
-    """Name the kind of what an image file shows, where there are kinds."""
+    """Return the header that names the kind of card, if the models know kinds."""
     return {} if kind is None else {"X-Label": quote(kind)}

@@ -1,4 +1,4 @@
-"""What every answer carries: its request's id, strict headers, and a problem where the code failed."""
+"""What every answer carries: its request's id and strict headers; also the answer if our own code fails."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ ALWAYS = {
 }
 
 FIELDS = [(name.lower().encode(), value.encode()) for name, value in ALWAYS.items()]
-"""The same as ASGI has them. Set one by one through Starlette they would cost 40 µs an answer."""
+"""The same in ASGI's form. Set one by one through Starlette, they would cost 40 µs an answer."""
 
 OURS = frozenset(name for name, _ in FIELDS)
 
@@ -34,19 +34,19 @@ logger = logging.getLogger(__name__)
 
 
 def request_id(headers: Headers) -> str:
-    """Take the client's X-Request-ID where it is harmless to repeat, or make one."""
+    """Return the client's X-Request-ID if it is harmless to repeat, or a new one."""
     given = headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
 
 
 class Envelope:
-    """Pure ASGI: gives each request an id and each answer its headers, and answers where code failed.
+    """Pure ASGI: gives each request an id and each answer its headers, and answers if our own code fails.
 
     The id is scope["state"]["request_id"]. Whoever handles the request may put further headers of the answer
     into scope["state"]["headers"]. Range is removed from the request, as any server may do (RFC 9110, 14.2):
     Starlette would serve parts of the page's files, and refuse others in text.
 
-    Not a BaseHTTPMiddleware: those hide that the client has gone, and cost more than all else here.
+    Not a BaseHTTPMiddleware: those hide that the client has left, and cost more than all else here.
     """
 
     def __init__(self, app: ASGIApp, life: Life) -> None:

@@ -1,4 +1,4 @@
-"""Entity tags: is this the card that a client means, and does it have it already (RFC 9110, 13.1)?"""
+"""If-Match and If-None-Match: does the client mean this card, or have it already (RFC 9110, 13.1)?"""
 
 import re
 
@@ -8,7 +8,7 @@ TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 def is_meant(headers: Headers, tag: str) -> bool:
-    """Whether If-Match names a tag, quotes included, or says *, or is not there. A weak one is like none."""
+    """Whether If-Match names a tag (with quotes), is *, or is absent. Weak tags never match."""
     if "if-match" not in headers:
         return True
     meant = listed(headers, "if-match")
@@ -16,11 +16,11 @@ def is_meant(headers: Headers, tag: str) -> bool:
 
 
 def is_known(headers: Headers, tag: str) -> bool:
-    """Whether If-None-Match names a tag, quotes included, or says *. Weak and strong ones compare alike."""
+    """Whether If-None-Match names a tag (with quotes), or is *. Weak tags match too."""
     known = listed(headers, "if-none-match")
     return known == "*" or any(opaque == tag for _, opaque in TAG.findall(known))
 
 
 def listed(headers: Headers, name: str) -> str:
-    """Return what a header of tags says, on however many lines."""
+    """Return a header's tags, joined if they come on several lines."""
     return ", ".join(headers.getlist(name)).strip()

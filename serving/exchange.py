@@ -1,4 +1,4 @@
-"""One request and what came of it, as seen from outside all else."""
+"""One request and its outcome, as seen from outside of everything else."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ OTHER_METHOD = "OTHER"
 UNKNOWN_ROUTE = "unknown"
 
 CLIENT_GONE = 499
-"""Nobody is sent this: nginx' number for a client that left before its answer was complete."""
+"""Never sent: nginx' status for a client that left before its answer was complete."""
 
 FAILED = 500
 
@@ -46,7 +46,7 @@ class Witness(Protocol):
         ...
 
     def ended(self, exchange: Exchange) -> None:
-        """Hear what came of it."""
+        """Hear of its outcome."""
         ...
 
 
@@ -115,7 +115,7 @@ class Watched:
         await self._send(message)
 
     def end(self) -> None:
-        """Note what is only known once the application is done."""
+        """Note what is known only once the application has ended."""
         if not self._complete:
             self.exchange.seconds = time.perf_counter() - self._began
         if self._gone:

@@ -12,7 +12,7 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def plain(value: str) -> str:
-    """Let a number through that is written as JSON would; int() alone would take 1_000 and a space too."""
+    """Accept a number that is written as in JSON; int() alone would also take 1_000 and spaces."""
     if not NUMBER.fullmatch(value):
         raise PydanticCustomError("number_parsing", "Write it as a plain number")
     return value
@@ -24,7 +24,7 @@ def whole(value: object) -> object:
 
 
 PLAIN = BeforeValidator(plain)
-WHOLE = BeforeValidator(whole)  # stands behind the bounds, which would else be missing in the schema
+WHOLE = BeforeValidator(whole)  # follows the bounds, or they would be missing in the schema
 Seed = Annotated[int, Field(ge=0, lt=noise.SEEDS), WHOLE]
 Truncation = Annotated[
     float,

@@ -1,4 +1,4 @@
-"""What every route works with: the settings, the batcher before the models, and threads for pictures."""
+"""What every route uses: the settings, the batcher in front of the models, and the threads for pictures."""
 
 from dataclasses import dataclass
 
@@ -19,5 +19,5 @@ class Gateway:
 
 
 def gateway_of(request: Request) -> Gateway:
-    """Return the gateway whose application a request came to."""
+    """Return the gateway that a request came to."""
     return request.app.state.gateway

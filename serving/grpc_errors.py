@@ -1,4 +1,4 @@
-"""What a gRPC status means, from TF Serving or from gRPC on its behalf. Some differ by their texts alone."""
+"""What gRPC's statuses mean when TF Serving is called. Some can be told apart by their details alone."""
 
 import grpc
 import grpc.aio
@@ -20,12 +20,12 @@ EXPORT = "Export a pair with `holofoil export RUN STORE`, and see that TF Servin
 
 
 def cannot_be_reached(error: grpc.aio.AioRpcError) -> bool:
-    """Whether nobody is there. A server whose queue is full has the same status."""
+    """Whether nobody is there. A server whose queue is full answers with the same status."""
     return error.code() == grpc.StatusCode.UNAVAILABLE and QUEUE_FULL not in (error.details() or "")
 
 
 def is_overload(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the server had too much to do, which tells nothing of its models."""
+    """Whether the server had too much to do, which tells nothing about its models."""
     return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED or QUEUE_FULL in (error.details() or "")
 
 

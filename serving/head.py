@@ -1,4 +1,4 @@
-"""The head of a request: how large it may be, and what the RFCs ask of it that no library here looks at."""
+"""The head of a request: how large it may be, and the rules of the RFCs that no library here checks."""
 
 import re
 from collections.abc import Sequence
@@ -32,19 +32,19 @@ NO_UPGRADE = Refusal(MALFORMED_REQUEST, "Only HTTP/1.1 is supported. Send a body
 
 
 def fault(parser: HttpRequestParser, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
-    """Find what is wrong with a head that could be parsed."""
+    """Return the refusal of a head that could be parsed; None if nothing is wrong with it."""
     size = len(url) + sum(len(name) + len(value) for name, value in headers)
     if size > MAX_HEAD or len(headers) > MAX_HEADERS:
         return TOO_LARGE
     hosts = [value for name, value in headers if name == b"host"]
-    # RFC 9112, 3.2: a proxy could take another one for the host than we.
+    # RFC 9112, 3.2: a proxy could take another one for the host than this gateway does.
     lacks_one = not hosts and parser.get_http_version() == "1.1"
     if lacks_one or len(hosts) > 1 or not all(HOST.fullmatch(host.strip()) for host in hosts):
         return NO_HOST
-    # httptools takes no body for the request's own that announces another protocol behind it.
+    # httptools treats the body of a request that offers an upgrade as the other protocol's.
     if parser.should_upgrade() and has_body(Headers(raw=list(headers))):
         return NO_UPGRADE
-    # RFC 9112, 6.1. httptools reads `gzip, chunked` as chunked: what is packed would pass for the body.
+    # RFC 9112, 6.1. httptools reads `gzip, chunked` as chunked: compressed bytes would pass for the body.
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if codings not in ([], [b"chunked"]):
         return NOT_CHUNKED
@@ -57,10 +57,10 @@ def with_path(url: bytes) -> bytes:
 
 
 def without_upgrade(data: bytes) -> bytes:
-    """Hide from the parser that a client offers another protocol, an offer that servers may ignore.
+    """Hide an offer to upgrade from the parser: servers may ignore it.
 
-    Java and curl offer HTTP/2 with each first request (RFC 9110, 7.8), and httptools takes no body that comes
-    with an offer. One that is cut in two by the network stays, and is refused where it has a body.
+    Java and curl offer HTTP/2 with each first request (RFC 9110, 7.8), and httptools reads no body that comes
+    with an offer. A header that the network cuts in two stays, and is refused if there is a body.
     """
     if b"pgrade" not in data and b"PGRADE" not in data:
         return data

@@ -1,4 +1,4 @@
-"""API keys: who may do what. The file has hashes of them, never a key itself."""
+"""API keys: who may do what. The file of keys holds their hashes, never a key itself."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ Right = Literal["generate", "score", "metrics"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
 
 PREFIX = "holo_"
-"""What every key that is made here begins with, so that scanners for leaked secrets can know it."""
+"""The beginning of every key that is made here, by which scanners for leaked secrets can know it."""
 
 LOOK_SECONDS = 1.0
 """How long a change of the file may go unnoticed."""
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class BadKeys(Exception):
-    """The file of keys cannot be read; says which line and why, and repeats nothing of it."""
+    """The file of keys cannot be read. The message says which line and why, and repeats nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Key:
     """One key as it is stored."""
 
     name: str
-    """For logs, metrics and limits; two keys may share it while one takes the other's place."""
+    """For logs, metrics and limits; two keys may share it while one replaces the other."""
     digest: str
-    """SHA-256 of the key, in hex. A key has 256 random bits, so that a slow hash would add nothing."""
+    """SHA-256 of the key, in hex. A key has 256 random bits, so a slow hash would add nothing."""
     rights: frozenset[Right]
 
     def __str__(self) -> str:
@@ -59,9 +59,9 @@ def digest_of(secret: str) -> str:
 
 
 def parse(text: str) -> tuple[Key, ...]:
-    """Read lines of name:sha256:right,right; blank lines and those that begin with # are passed over.
+    """Read lines of name:sha256:right,right; blank lines and those that begin with # are skipped.
 
-    Raises BadKeys for a line that is none, for a key that stands there twice, and where there is no key.
+    Raises BadKeys for any other line, for a key that is there twice, and if there is no key.
     """
     keys: dict[str, Key] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -92,16 +92,16 @@ class Keyring:
     """The keys of a file, read again when it changes."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file; raise BadKeys where it cannot be, so that a gateway never starts open by mistake."""
+        """Read the file; raise BadKeys if that fails, so that a gateway never starts open by mistake."""
         self.path = path
         self.keys, self.seen = read(path)
-        self.bad: Look = self.seen  # how a file looked that could not be read
+        self.bad: Look = self.seen  # how the last file looked that could not be read
         self.broken = False
-        """Whether the file could not be read when it was looked at last, so that the old keys stay."""
+        """Whether the file could not be read when it was last looked at; then the old keys stay."""
         self.looked = time.monotonic()
 
     def find(self, secret: str) -> Key | None:
-        """Return the key that a client presents, or None; both take as long, whichever key it is."""
+        """Return the key that a client presents, or None, in a time that does not tell which."""
         self.refresh()
         digest = digest_of(secret)
         found = None
@@ -111,7 +111,7 @@ class Keyring:
         return found
 
     def refresh(self) -> None:
-        """Take up a changed file; keep the old keys, and say so once, where the new one cannot be read."""
+        """Read a changed file; if it cannot be read, keep the old keys and say so once."""
         now = time.monotonic()
         if now - self.looked < LOOK_SECONDS:
             return
@@ -122,7 +122,7 @@ class Keyring:
             return
         try:
             self.keys, self.seen = read(self.path)
-        except BadKeys as bad:  # tried again each time: a permission that is given changes nothing to be seen
+        except BadKeys as bad:  # tried again each time: look() sees no change of permissions
             if seen != self.bad:
                 logger.error("The file of keys changed and cannot be read, the old keys stay: %s", bad)
             self.bad, self.broken = seen, True
@@ -135,7 +135,7 @@ Look = tuple[int, int, int] | None
 
 
 def look(path: Path) -> Look:
-    """Return what tells one state of a file from another, None where there is no file."""
+    """Return what tells one state of a file from another, None if there is no file."""
     try:
         status = os.stat(path)
     except OSError:

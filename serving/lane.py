@@ -1,4 +1,4 @@
-"""The rows that wait for one model: whose they are, and which of them the next call takes. Knows no clock."""
+"""The queue of one model: whose rows wait, and which of them the next call takes. It reads no clock."""
 
 import asyncio
 import math
@@ -83,7 +83,7 @@ class Job(Generic[A]):
 
     @cached_property
     def form(self) -> object:
-        """What rows must have in common to share a call."""
+        """What jobs must have in common to share a call."""
         return self.kinds, [(array.dtype, array.shape[1:]) for array in self.inputs]
 
     def take(self, limit: int, now: float) -> "Piece[A]":
@@ -95,14 +95,14 @@ class Job(Generic[A]):
         return piece
 
     def receive(self, piece: "Piece[A]", part: A) -> None:
-        """Take what the model says of a piece; the last one completes the answer."""
+        """Take the answer to a piece; the last one completes the job."""
         self.parts[piece.start] = part
         self.received += piece.rows
         if self.received == self.rows and not self.future.done():
             self.future.set_result([self.parts[start] for start in sorted(self.parts)])
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error, unless there is an answer or nobody waits for it."""
+        """Answer with an error, unless it has its answer already or nobody waits for it."""
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -117,7 +117,7 @@ class Job(Generic[A]):
         return ended and isinstance(self.future.exception(), DeadlineExceeded)
 
     def wanted(self, now: float) -> bool:
-        """Whether somebody still waits; fails here if the deadline has passed."""
+        """Whether somebody still waits. A job whose deadline has passed fails here."""
         if self.reservation.deadline <= now:
             self.expire()
         return not self.future.done()
@@ -173,19 +173,19 @@ class Batch(Generic[A]):
         return tuple(array[piece.start : piece.stop] for array in piece.job.inputs)
 
     def deliver(self, answer: A) -> None:
-        """Give each owner its own rows' answers."""
+        """Give each owner the answers to its own rows."""
         start = 0
         for piece in self.pieces:
             piece.job.receive(piece, answer.part(start, start + piece.rows))
             start += piece.rows
 
     def fail(self, error: Exception) -> None:
-        """Tell every owner that there is no answer."""
+        """Fail every owner's job."""
         for piece in self.pieces:
             piece.job.fail(error)
 
     def halves(self, now: float) -> "list[Batch[A]]":
-        """Return two batches of half the owners each, without those who left and without empty ones."""
+        """Return two batches of half the owners each, without those who have left; empty ones are dropped."""
         middle = (len(self.pieces) + 1) // 2
         halves = (self.pieces[:middle], self.pieces[middle:])
         wanted = [[piece for piece in half if piece.job.wanted(now)] for half in halves]
@@ -193,7 +193,7 @@ class Batch(Generic[A]):
 
 
 class Lane(Generic[A]):
-    """First come, first served; a job that does not fit the call goes on with the next one."""
+    """First come, first served; a job that does not fit into one call goes on with the next."""
 
     def __init__(
         self,
@@ -202,20 +202,20 @@ class Lane(Generic[A]):
         joined: Callable[[Sequence[A]], A],
         observer: Observer,
     ) -> None:
-        """Take a model's name, how a call is made and how answers are put together, and who hears of it."""
+        """Take a model's name, how a call is made, how answers are joined, and who is told."""
         self.model = model
         self.send = send
         self.joined = joined
         self.observer = observer
         self.pace = Pace()
-        self.waiting = 0  # rows let in, of which some may not have come yet
+        self.waiting = 0  # rows admitted and in no call; some may not have arrived yet
         self.in_flight = 0  # rows in calls
         self.calls = 0  # under way
         self.jobs: deque[Job[A]] = deque()
 
     @property
     def ahead(self) -> int:
-        """How many rows a newcomer finds before it."""
+        """How many rows are ahead of a newcomer."""
         return self.waiting + self.in_flight
 
     def count(self, rows: int) -> None:
@@ -228,14 +228,14 @@ class Lane(Generic[A]):
         self.jobs.append(job)
 
     def remove(self, job: Job[A]) -> None:
-        """Take a job's rows out, as far as they are in no call."""
+        """Take out those of a job's rows that are in no call."""
         if job in self.jobs:
             self.jobs.remove(job)
 
     def take(self, now: float, calls: int = 1) -> Batch[A] | None:
-        """Return the next call's rows, None if there are none; the gone and the late are passed over.
+        """Return the next call's rows, None if there are none; jobs nobody waits for are dropped.
 
-        Where several calls can begin at once, this one takes its share of what waits.
+        If several calls can begin at once, this one takes its share of what waits.
         """
         self.jobs = deque(job for job in self.jobs if job.wanted(now))
         if not self.jobs:
@@ -252,7 +252,7 @@ class Lane(Generic[A]):
         return Batch(pieces)
 
     def _alike(self) -> list[Job[A]]:
-        """Return the first jobs that can share a call; each has a row at least."""
+        """Return the first jobs that can share a call; each has at least one row."""
         alike: list[Job[A]] = []
         for job in islice(self.jobs, MAX_ROWS):
             if job.form != self.jobs[0].form:
@@ -269,7 +269,7 @@ def fitting(rows: int) -> int:
 def worthwhile(waiting: int, pace: Pace) -> int:
     """Return how many of the waiting rows the next call takes.
 
-    It takes all that it can, unless filling up a batch size takes longer than a second call for the rest.
+    It takes all that fit, unless padding to the next batch size takes longer than a second call for the rest.
     """
     rows = min(waiting, MAX_ROWS)
     below = max(size for size in BATCH_SIZES if size <= rows)
@@ -279,7 +279,7 @@ def worthwhile(waiting: int, pace: Pace) -> int:
 
 
 def filled(arrays: list[NDArray[Any]], padding: int) -> NDArray[Any]:
-    """Put arrays one after the other and repeat the last row; one that needs nothing is not copied."""
+    """Concatenate arrays and repeat the last row as padding; a single array without padding is not copied."""
     if len(arrays) == 1 and not padding:
         return arrays[0]
     return np.concatenate([*arrays, *[arrays[-1][-1:]] * padding])

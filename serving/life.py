@@ -1,4 +1,4 @@
-"""How the process stands: serving, about to end, or broken."""
+"""The state of the process: serving, draining, or failed."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class Life:
     """One process, from its start to its end."""
 
     draining: bool = False
-    """It will end soon. Readiness says so, and balancers send nobody any more; who still comes is served."""
+    """It will end soon: readiness says so to balancers, and requests that still come are served."""
     failed: bool = False
-    """It cannot go on, by a fault of its own, and must end."""
+    """It cannot go on because of a bug of its own, and must end."""
 
     def fail(self) -> None:
         """Note that the process cannot go on."""

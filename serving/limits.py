@@ -1,4 +1,4 @@
-"""How large the body of a request may be, how long it may take to come, and how much all of them may hold."""
+"""How large the body of a request may be, how long it may take, and how much memory all of them may hold."""
 
 import asyncio
 
@@ -25,8 +25,8 @@ def length_of(headers: Headers) -> int | None:
 class BodyGuard:
     """Pure ASGI: refuses bodies above a limit in bytes, and those that take longer than `timeout` seconds.
 
-    Bytes are also counted, since a body in chunks does not announce its length. The bodies of all requests
-    that are not answered yet may have `room` bytes together, so that many clients cannot fill the memory.
+    Bytes are also counted, since a body in chunks does not announce its length. The bodies of all unanswered
+    requests may have `room` bytes together, so that many clients cannot fill the memory.
     """
 
     def __init__(self, app: ASGIApp, limit: int, timeout: float, room: int) -> None:
@@ -69,7 +69,7 @@ class Body:
         self._pending = pending
 
     async def receive(self) -> Message:
-        """Pass on the next piece; raise Refusal where it is late or there is no room for it."""
+        """Pass on the next piece; raise Refusal if it is late or there is no room for it."""
         if not self._pending:
             return await self._receive()
         try:
@@ -87,7 +87,7 @@ class Body:
         return message
 
     def _count(self, size: int) -> None:
-        """Add to what has come; raise Refusal for too much."""
+        """Count a piece; raise Refusal for too much."""
         self.received += size
         self._guard.room -= size
         if self.received > self._guard.limit:
@@ -96,9 +96,9 @@ class Body:
             raise Refusal(OVERLOADED, "Too many bodies are being read at once. Try again in a moment.")
 
     async def send(self, message: Message) -> None:
-        """Pass on the answer; one that goes out before the body is in closes the connection.
+        """Pass on the answer; if the body is not complete by then, the connection closes.
 
-        Otherwise the server would read the rest and throw it away for as long as it comes.
+        Otherwise the server would read and drop the rest for as long as it comes.
         """
         if message["type"] == "http.response.start" and self._pending:
             MutableHeaders(scope=message)["Connection"] = "close"

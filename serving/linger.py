@@ -1,4 +1,4 @@
-"""The rest of a body that nobody reads: taken in and thrown away, so that the answer is not lost."""
+"""Lingering close: reads and drops the rest of a refused body, so that the answer to it is not lost."""
 
 import asyncio
 import contextlib
@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.limits import has_body
 
 LONGEST = 1.0
-"""Seconds that a client is listened to which has its answer and still sends."""
+"""Seconds for which a client that has its answer is read from while it still sends."""
 
 
 class Linger:
     """Pure ASGI, outermost: reads on for a moment after an answer that comes before the end of a body.
 
-    Closed with bytes in it that nobody has read, a socket is reset, and the client's system may drop an
-    answer that is there already (RFC 9112, 9.6).
+    A socket that is closed with unread bytes in it is reset, and the client's system may then drop an answer
+    that has arrived already (RFC 9112, 9.6).
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -22,7 +22,7 @@ QUIET = 10.0
 """Seconds between two lines of a kind that could come with every request."""
 
 PROBES = ("/healthz", "/readyz", "/metrics")
-"""Asked every few seconds by machines: they would drown all else."""
+"""Asked every few seconds by machines: they would drown everything else."""
 
 access = logging.getLogger("serving.access")
 
@@ -30,9 +30,9 @@ encode = json.JSONEncoder(default=repr).encode
 
 
 def configure(level: Level, format: Format, stream: TextIO) -> None:
-    """Have every logger of the process write to stream, in one form: one JSON object a line, or text to read.
+    """Have every logger of the process write to stream, in one format: a JSON object a line, or text.
 
-    Other packages are heard from warning upwards: at debug some of them write what clients sent.
+    Other packages log from warning upwards: at debug, some of them write what clients sent.
     """
     text = format == "text" or (format == "auto" and stream.isatty())
     rendering = as_text(stream) if text else as_json()
@@ -69,7 +69,7 @@ def as_json() -> list[Processor]:
 
 
 def serialize(event: EventDict, **_: object) -> str:
-    """Write JSON as structlog would, which has json.dumps make a new encoder for every line."""
+    """Write JSON as structlog does, without the new encoder that json.dumps makes for every line."""
     return encode(event)
 
 
@@ -86,7 +86,7 @@ def as_text(stream: TextIO) -> list[Processor]:
 
 
 def uncoloured(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Drop the second copy of a line that uvicorn brings for its own formatter."""
+    """Drop the second copy of a line that uvicorn adds for its own formatter."""
     event.pop("color_message", None)
     return event
 
@@ -112,7 +112,7 @@ class Throttle:
         self._silent_until = 0.0
 
     def due(self) -> bool:
-        """Whether to write the line now; whoever asks is taken to write it."""
+        """Whether to write the line now; if so, the caller is expected to."""
         now = time.monotonic()
         if now < self._silent_until:
             return False
@@ -127,9 +127,9 @@ class AccessLog:
         """Log nothing yet."""
 
     def ended(self, exchange: Exchange) -> None:
-        """Log the line, at debug for those who only ask whether the gateway lives.
+        """Log the line, at debug for probes.
 
-        Logger.log would look up which line of which file called it.
+        The record is made here because Logger.log would look up which line of which file called it.
         """
         level = logging.DEBUG if exchange.route in PROBES else logging.INFO
         if access.isEnabledFor(level):
@@ -138,13 +138,13 @@ class AccessLog:
 
 
 class RequestFormatter(logging.Formatter):
-    """Writes the lines of requests as ProcessorFormatter writes all others, for a quarter of the time.
+    """Writes the lines of requests as ProcessorFormatter writes all others, in a quarter of the time.
 
-    That one copies every record and looks through all attributes for those which are not logging's own.
+    ProcessorFormatter copies every record, and searches its attributes for those that are not logging's own.
     """
 
     def __init__(self, head: Sequence[Processor], rendering: Sequence[Processor]) -> None:
-        """Take what comes before a request's own fields, and what makes a line of them."""
+        """Take the processors for what precedes a request's own fields, and those that make a line of it."""
         super().__init__()
         self.head = head
         self.rendering = rendering
@@ -162,7 +162,7 @@ class RequestFormatter(logging.Formatter):
 
 
 def fields(exchange: Exchange) -> dict[str, Any]:
-    """Return what a line says of a request beside time, id and level; durations are in milliseconds."""
+    """Return what a line says of a request besides time, id and level; durations are in milliseconds."""
     told: dict[str, Any] = {
         "method": exchange.method,
         "route": exchange.route,

@@ -7,7 +7,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def allowed(request: Request) -> str:
-    """Return the methods that an address takes; Starlette itself names those of one of its routes."""
+    """Return the methods that an address takes; Starlette names only those of one of its routes."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     found = [
         method
@@ -18,5 +18,5 @@ def allowed(request: Request) -> str:
 
 
 def asks_of_all(request: Request) -> bool:
-    """Whether this is OPTIONS *, which asks if a server is there, and has no route (RFC 9110, 9.3.7)."""
+    """Whether this is OPTIONS *, which asks whether a server is there, and has no route (RFC 9110, 9.3.7)."""
     return request.method == "OPTIONS" and request.scope["path"] == "*"

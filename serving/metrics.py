@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, their stages, the event loop, the models, and the process."""
+"""Metrics for Prometheus: requests, their stages, the event loop, the models, and the process."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 
 
 class Metrics:
-    """One application's metrics, in a registry of its own, so that two applications never share a number."""
+    """One application's metrics, in a registry of its own, so that two applications never share a count."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -107,9 +107,9 @@ class Metrics:
     def labelled(
         self, kind: Callable[..., M], name: str, words: str, labels: Sequence[str], **options: Sequence[float]
     ) -> Callable[..., M]:
-        """Add a metric, and return what is called with the values of its labels.
+        """Add a metric, and return a function from the values of its labels to the counter.
 
-        It remembers what it was called with: the library looks that up under a lock, which takes 4 µs.
+        It is cached: the library looks a counter up under a lock, which takes 4 µs.
         """
         return cache(kind(name, words, labels, registry=self.registry, **options).labels)
 
@@ -149,9 +149,9 @@ class Metrics:
         return Response(encode(self.registry), media_type=media_type)
 
     def serve(self, host: str, port: int) -> "MetricsServer":
-        """Answer scrapes on a port of their own, in a thread of their own; raise OSError where it is taken.
+        """Answer scrapes on a port of their own, in a thread of its own; raise OSError if the port is taken.
 
-        The thread answers also when the event loop is stuck, which is when one looks.
+        The thread answers even while the event loop is stuck, which is when one looks.
         """
         return MetricsServer(*start_http_server(port, host, self.registry))
 

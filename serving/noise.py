@@ -1,4 +1,4 @@
-"""Noise rows and labels that depend on nothing but their own seed, so that a card can be drawn again."""
+"""Rows of noise and labels that depend on their own seed alone, so that a card can be drawn again."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Row = NDArray[np.float64]  # (noise_size,)
 SEEDS = 2**32
 
 MOST = 100.0
-"""Largest number, on either side of 0, in a row of a client's own. Normal noise hardly goes beyond 6."""
+"""Largest absolute value in a client's own noise. Normal noise hardly goes beyond 6."""
 
 
 def draw(seed: int, n: int, size: int, truncation: float = 1.0) -> Noise:
@@ -48,13 +48,13 @@ def walk(seeds: Sequence[int], frames: int, size: int, truncation: float, loop: 
 def between(start: Row, end: Row, share: float) -> Row:
     """Return the noise at a share of the way, 0 to 1, along the arc from one row to another.
 
-    Normal noise of many numbers lies near a sphere, and the straight way would lead through its inside, where
-    a generator never was. So directions turn evenly (slerp, Shoemake 1985) and lengths change evenly.
+    Normal noise of many numbers lies near a sphere, and a straight line would lead through its inside, which
+    no generator was trained on. So directions turn evenly (slerp, Shoemake 1985) and lengths change evenly.
     """
     lengths = np.linalg.norm(start), np.linalg.norm(end)
     from_, to = start / lengths[0], end / lengths[1]
     angle = np.arccos(np.clip(from_ @ to, -1, 1))
-    if share == 0 or np.sin(angle) < 1e-6:  # nothing to turn by, or no telling which way round
+    if share == 0 or np.sin(angle) < 1e-6:  # nothing to turn by, or no shortest arc
         return (1 - share) * start + share * end
     direction = (np.sin((1 - share) * angle) * from_ + np.sin(share * angle) * to) / np.sin(angle)
     return ((1 - share) * lengths[0] + share * lengths[1]) * direction
@@ -63,7 +63,7 @@ def between(start: Row, end: Row, share: float) -> Row:
 def draw_labels(seed: int, n: int, classes: int) -> Labels:
     """Return n labels, int32 (n,), each of the classes equally likely; row i follows from seed + i alone.
 
-    The stream is another than that of the noise, whose row stays the same when its kind is named.
+    Labels have a stream of their own, so that the noise stays the same if the kind is named.
     """
     streams = (np.random.Generator(np.random.Philox([(seed + i) % SEEDS, 1])) for i in range(n))
     return np.array([stream.integers(classes) for stream in streams], np.int32)

@@ -1,4 +1,4 @@
-"""What OpenAPI says of the routes beside their own words: bodies, queries, headers, files, problems."""
+"""What the OpenAPI document says beyond the routes' own declarations: bodies, queries, headers, problems."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -57,7 +57,7 @@ PROBLEM_HEADERS = {
 }
 
 ANYWHERE = (400, 408, 413, 431, 500, 501, 503)
-"""What any request may meet, wherever it goes: for its head, its body, want of room, or a fault of ours."""
+"""What any request may be answered with: for its head, its body, lack of room, or a fault of ours."""
 
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -66,7 +66,7 @@ KEY_SCHEMES = {
 
 
 class Holofoil(FastAPI):
-    """FastAPI whose OpenAPI also has the schemas that only bodies and refusals use, and the need of keys."""
+    """FastAPI whose document also has the schemas that only bodies and refusals use, and the keys."""
 
     def __init__(self, lifespan: "Lifespan[Holofoil]", telemetry: TelemetryConfig) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class Holofoil(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, which is made once: that takes 5 ms of the event loop."""
+        """Return the OpenAPI document. It is made once, which takes 5 ms of the event loop."""
         if self.openapi_schema is not None:
             return self.openapi_schema
         document = super().openapi()
@@ -101,7 +101,7 @@ class Holofoil(FastAPI):
 
 
 def response_headers(*names: str) -> dict[str, Any]:
-    """Describe the headers of an answer; every answer has its request's id."""
+    """Describe the headers of an answer; each has its request's id."""
     return {name: HEADERS[name] for name in ("X-Request-ID", *names)}
 
 
@@ -111,7 +111,7 @@ def file_content(media_types: Sequence[str]) -> dict[str, Any]:
 
 
 def json_body(model: type[BaseModel], examples: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    """Describe a JSON body; examples are bodies by what they ask for."""
+    """Describe a JSON body; examples are bodies by their titles."""
     named = {
         words.lower().replace(" ", "-"): {"summary": words, "value": body} for words, body in examples.items()
     }
@@ -136,7 +136,7 @@ WAIT = header(
 
 
 def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    """Describe the parameters of a query, in which null means to leave one out."""
+    """Describe the parameters of a query. None is null there: it is left out."""
     schema = query.model_json_schema()
     return [
         {
@@ -151,7 +151,7 @@ def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with, beside those of ANYWHERE, each with an example."""
+    """Describe the problems that a route may answer with besides those of ANYWHERE, each with an example."""
     found = sorted({*ANYWHERE, *statuses})
     return {status: refusal([kind for kind in KINDS if kind.status == status]) for status in found}
 

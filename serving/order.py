@@ -19,20 +19,20 @@ class Order:
     labels: Labels | None
 
     def mark(self, index: int) -> str:
-        """Tell one card's file from the others: by its seed, or by its place where it has none."""
+        """Return what names a card's file: its seed, or its place if it has none."""
         seed = self.seeds[index]
         return str(index if seed is None else seed)
 
 
 def from_seed(info: ModelInfo, seed: int, n: int, truncation: float, label: str | None) -> Order:
-    """Order n cards that follow from their seeds; raise Refusal for a kind that the models do not know."""
+    """Order n cards drawn from seeds; raise Refusal for a kind that the models do not know."""
     labels = labels_of(label, seed, n, info)
     rows = noise.draw(seed, n, info.noise_size, truncation)
     return Order([(seed + index) % noise.SEEDS for index in range(n)], rows, labels)
 
 
 def from_rows(info: ModelInfo, given: list[list[float]], label: str | None) -> Order:
-    """Order a card for each row that a client gave; raise Refusal for what the models have no use for."""
+    """Order a card for each row that a client gave; raise Refusal for rows that do not fit the models."""
     detail = f"A row needs {info.noise_size} numbers for these models."
     faults = [
         Fault(pointer=f"/noise/{index}", code="noise_size", detail=detail)

@@ -1,4 +1,4 @@
-"""Which other sites' pages may call this gateway from a visitor's browser (CORS): those that are named."""
+"""CORS: which other sites' pages may call this gateway from a visitor's browser."""
 
 from collections.abc import Collection
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from serving.refusals import Refusal, answer
 
 METHODS = ("GET", "HEAD", "POST")
 ASK_WITH = ("Authorization", "If-Match", "If-None-Match", "Prefer", "X-API-Key", "X-Request-ID")
-"""Headers that a page may send beside those that every page may."""
+"""Headers that a page may send besides those that every page may."""
 
 READ = (
     "Content-Disposition",
@@ -27,11 +27,11 @@ READ = (
     "X-Request-ID",
     "X-Seed",
 )
-"""Headers of an answer that a page may read beside those that every page may."""
+"""Headers of an answer that a page may read besides those that every page may."""
 
 
 class Origins(CORSMiddleware):
-    """Starlette's CORS for exact origins, without cookies; what it refuses is a problem like any other."""
+    """Starlette's CORS for exact origins, without cookies; its refusals are problems like all others."""
 
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         super().__init__(
@@ -43,14 +43,14 @@ class Origins(CORSMiddleware):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what a browser asks on behalf of a page that may not, and pass on all else."""
+        """Refuse a preflight request of a page that may not call, and pass on everything else."""
         if scope["type"] == "http" and (refusal := self.refusal(scope["method"], Headers(scope=scope))):
             await answer(refusal, scope["state"]["request_id"])(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     def refusal(self, method: str, headers: Headers) -> Refusal | None:
-        """Say why a page may not ask as its browser announces; None where it may, or nothing is announced."""
+        """Return the refusal of a preflight request; None if the page may call, or this is none."""
         if method != "OPTIONS" or "access-control-request-method" not in headers:
             return None
         if headers.get("origin") not in self.allow_origins:

@@ -1,13 +1,14 @@
 """How long a model call takes, learnt from the calls before it."""
 
 FADING = 0.1
-"""Share of what is known that each call replaces: the last 20 calls say nearly all."""
+"""Weight of the newest call: the last 20 calls decide nearly everything."""
 
 ALIKE = 0.1
 """Variance of the rows, as a share of their mean square, below which they do not tell what a row costs.
 
-Of two files that differ by a twentieth, one takes thirty times as long where a thread starts cold. A slope
-from that has a photograph a hundred times their size take seconds, and all who come behind it turned away.
+Of two files whose sizes differ by a twentieth, one may take thirty times as long because a thread starts
+cold. Such a slope predicts seconds for a photograph a hundred times as large, and everybody behind it would
+be refused.
 """
 
 
@@ -20,7 +21,7 @@ class Pace:
         self._calls = 0
 
     def learn(self, rows: int, seconds: float) -> None:
-        """Take in one call."""
+        """Learn from one call."""
         self._calls += 1
         share = max(FADING, 1 / self._calls)
         self._rows += share * (rows - self._rows)
@@ -31,9 +32,9 @@ class Pace:
     def fit(self) -> tuple[float, float]:
         """Return seconds a call and seconds a row, neither below 0; both are 0 before the first call.
 
-        While all calls had about the same rows the whole time counts as the call's: counted as the rows', it
-        would turn a burst away after a few calls of one row, and nobody would learn how little more rows
-        cost.
+        While all calls have had about the same number of rows, the whole time counts as the call's. Counted
+        per row, it would have a burst refused after a few calls of one row, and nobody would learn how little
+        further rows cost.
         """
         if not self._calls:
             return 0.0, 0.0
@@ -44,6 +45,6 @@ class Pace:
         return max(0.0, self._seconds - slope * self._rows), min(slope, self._seconds / self._rows)
 
     def seconds(self, rows: int, calls: int = 1) -> float:
-        """Predict how long some rows take in a number of calls."""
+        """Predict how long some rows take, divided among a number of calls."""
         a_call, a_row = self.fit()
         return a_call * calls + a_row * rows

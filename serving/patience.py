@@ -1,4 +1,4 @@
-"""How long a client waits: until its deadline, or until it leaves."""
+"""How long a client waits: until its deadline, or until it disconnects."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Patience:
-    """Pure ASGI: gives every request a deadline, and ends it when its client leaves before the answer.
+    """Pure ASGI: gives every request a deadline, and cancels it when its client disconnects.
 
     A client chooses its own deadline with `Prefer: wait=10` (RFC 7240); else it has `seconds`.
     """
@@ -38,13 +38,13 @@ class Patience:
 
 
 def wait_of(headers: Headers) -> int | None:
-    """Return the seconds that a client asks for, as far as it may have them; None if it does not say."""
+    """Return the seconds that a client asks to wait, at most LONGEST; None if it does not say."""
     wait = preferences(headers.getlist("prefer")).get("wait", "")
     return min(int(wait[:9]), LONGEST) if wait.isascii() and wait.isdecimal() else None
 
 
 def applied(wait: int) -> tuple[str, str]:
-    """Return the header that tells a client that its wish for a deadline was heard."""
+    """Return the header that tells a client that its Prefer: wait was applied."""
     return "Preference-Applied", f"wait={wait}"
 
 
@@ -54,7 +54,7 @@ def deadline_of(request: Request) -> float:
 
 
 class Client:
-    """The client of one request. Once it has sent everything we listen on, to notice that it leaves."""
+    """The client of one request. Once it has sent everything, listening goes on, to notice that it leaves."""
 
     def __init__(self, receive: Receive, send: Send, sends_body: bool, wait: int | None) -> None:
         self._receive = receive
@@ -93,7 +93,7 @@ class Client:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send what the application answers, and say that the client's wish for a deadline was heard."""
+        """Send what the application answers, and say that Prefer: wait was applied."""
         if message["type"] == "http.response.start" and self._wait is not None:
             MutableHeaders(scope=message).append(*applied(self._wait))
         if message["type"] == "http.response.body":
@@ -101,7 +101,7 @@ class Client:
         await self._send(message)
 
     async def _listen(self, serving: asyncio.Task[None]) -> None:
-        """Cancel the task that works for a client which leaves before its answer is complete."""
+        """Cancel the request's task if the client leaves before its answer is complete."""
         await self._sent_all.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass

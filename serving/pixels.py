@@ -1,4 +1,4 @@
-"""Threads that read and write pictures, and how long a newcomer would wait for one."""
+"""The threads that decode and encode pictures, and how long a newcomer would wait for one."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ Arguments = TypeVarTuple("Arguments")
 
 @dataclass
 class Queue:
-    """Work of one kind that waits for a thread or has one: how many jobs, how large, and how they go."""
+    """Work of one kind that waits for a thread or runs on one: how many jobs, how large, and how fast."""
 
     jobs: int = 0
     size: int = 0
     pace: Pace = field(default_factory=Pace)
 
     def add(self, jobs: int, size: int) -> None:
-        """Count jobs, or fewer."""
+        """Count more jobs, or with negative numbers fewer."""
         self.jobs += jobs
         self.size += size
 
@@ -53,8 +53,8 @@ class Stopwatch:
 class Pixels:
     """The threads, as many as cores: more would only crowd out the event loop.
 
-    A model judges a card within milliseconds; to read the photograph it comes in may take fifty. Whoever lets
-    requests in has to know how much of that waits already.
+    A model judges a card within milliseconds; decoding the photograph it comes in may take fifty. Admission
+    control has to know how much of that is waiting.
     """
 
     def __init__(self, threads: int) -> None:
@@ -75,8 +75,8 @@ class Pixels:
     ) -> Result:
         """Run a function on one of the threads.
 
-        Jobs of a kind take as long as their size says, in whatever unit. What a client that leaves has asked
-        for is not begun; what runs keeps its thread until it is over.
+        The size, in any unit, predicts how long a job takes among those of its kind. If the client leaves, a
+        job that waits is dropped; one that runs keeps its thread to the end.
         """
         queue = self._queues[kind]
         queue.add(1, size)
@@ -86,7 +86,7 @@ class Pixels:
             # anyio's to_thread costs 160 µs of CPU more, as much as two JPEGs.
             result = await asyncio.wrap_future(job)
         except Exception:
-            # A file that is refused at once tells nothing of others; one that failed late took its time.
+            # A file that is refused at once tells nothing of others; one that fails late has taken its time.
             if watch.seconds > queue.pace.seconds(size):
                 queue.pace.learn(size, watch.seconds)
             raise
@@ -99,12 +99,12 @@ class Pixels:
         return result
 
     def close(self) -> None:
-        """Let go of the threads; what has not begun is dropped."""
+        """End the threads; jobs that have not begun are dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def on_loop(function: Callable[[*Arguments], object], *arguments: *Arguments) -> Callable[[object], None]:
-    """Make a callback for a thread that has the event loop call a function, unless it has ended by then."""
+    """Return a callback, for any thread, that has the event loop call a function if the loop still runs."""
     loop = asyncio.get_running_loop()
 
     def call(_: object) -> None:

@@ -1,4 +1,4 @@
-"""How many connections there may be, and who makes room: whoever has nothing under way."""
+"""How many connections may be open, and which one makes room for another: an idle one."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ from typing import Protocol
 from serving.logs import Throttle
 
 OTHER_FILES = 256
-"""Files that the process has open beside its connections, with room to spare."""
+"""Files that the process has open besides its connections, with room to spare."""
 
 logger = logging.getLogger(__name__)
 
@@ -17,14 +17,14 @@ class Guest(Protocol):
     """A connection."""
 
     def make_room(self) -> None:
-        """Be closed, and take nothing more."""
+        """Close, so that another one can come."""
         ...
 
 
 class Places:
-    """So many connections may be open. One more has the connection closed that has been idle for longest.
+    """The limit on open connections: one more closes the one that has been idle for longest.
 
-    Where none is idle it is let in all the same, and its first request is refused.
+    If none is idle, the newcomer is let in all the same, and its first request is refused.
     """
 
     def __init__(self, most: int) -> None:
@@ -39,7 +39,7 @@ class Places:
         return len(self.inside) > self.most
 
     def enter(self, guest: Guest) -> None:
-        """Take a place, with nothing under way."""
+        """Count a connection that was opened; it is idle."""
         if len(self.inside) >= self.most:
             if self.throttle.due():
                 logger.warning("All %d connections are taken, %d of them idle", self.most, len(self.idle))
@@ -67,8 +67,8 @@ class Places:
 def files_for(connections: int) -> int:
     """Have the system allow this process so many connections; return how many it allows.
 
-    A connection takes an open file, of which many systems allow 1,024 unless one asks for more. Where none
-    is left, nobody is answered.
+    A connection takes an open file, and many systems allow 1,024 unless one asks for more. Once none is left,
+    nobody is answered.
     """
     if sys.platform == "win32":
         return connections

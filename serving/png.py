@@ -1,7 +1,8 @@
-"""Cards as PNG files (ISO/IEC 15948), written for speed: PNG is the dearest part of an answer.
+"""Cards as PNG files (ISO/IEC 15948), written for speed: PNG is the most expensive part of an answer.
 
-Pillow tries five filters on every row, which takes longer than to pack it; here every pixel is stored as its
-difference from the one on its left, and packed by ISA-L. tests/benchmarks/encoding.py compares time and size.
+Pillow tries five filters on every row, which takes longer than compressing it. Here every pixel is stored as
+its difference from the one on its left, and compressed by ISA-L. tests/benchmarks/encoding.py compares time
+and size.
 """
 
 import struct
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEEP, RGB = 8, 2  # bits a channel, and the colour type
-LEVEL = 1  # of 0 to 3; those above find nothing more in cards, 0 leaves a third more bytes
+LEVEL = 1  # of 0 to 3; higher ones save nothing more on cards, 0 leaves a third more bytes
 SUB = 1  # the filter: each byte minus the one of the same channel on its left
 
 

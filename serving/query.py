@@ -1,4 +1,4 @@
-"""The query of an address, read strictly: each parameter known, once, and in UTF-8, or none at all."""
+"""The query of an address, read strictly: every parameter known, given once, and in UTF-8."""
 
 import re
 from collections import Counter
@@ -19,9 +19,9 @@ Query = TypeVar("Query", bound=BaseModel)
 
 
 def read_query(request: Request, model: type[Query]) -> Query:
-    """Read a query as a model; raise Refusal for one that cannot be read, repeats itself or breaks a rule.
+    """Read a query as a model; raise Refusal for one that is unreadable, repeats a name or breaks a rule.
 
-    A cache knows an answer by its whole address: what is ignored there would be kept twice.
+    Nothing is ignored: caches know an answer by its whole address, and would keep it twice.
     """
     raw: bytes = request.scope["query_string"]
     try:
@@ -45,7 +45,7 @@ def read_query(request: Request, model: type[Query]) -> Query:
 
 
 def refuse_query(request: Request, advice: str) -> None:
-    """Raise Refusal for a query where the body says all: who names a seed there would get another card."""
+    """Raise Refusal for a query on a route that reads only the body: a seed in it would be ignored."""
     if request.scope["query_string"]:
         detail = f"This address takes no query parameters. {advice}"
         raise invalid(Fault(pointer="", code="no_query", detail=detail))

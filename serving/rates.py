@@ -1,4 +1,4 @@
-"""How many cards a key or an address may ask for in a time, counted in memory or in Redis."""
+"""Rate limits: how many cards a key or address may ask for in a time, counted in memory or in Redis."""
 
 import logging
 import math
@@ -12,30 +12,30 @@ from typing import Any, Literal, NamedTuple, Protocol
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 MOST = 65_536
-"""Keys and addresses that are counted in memory; of more, the one that was quiet longest is forgotten."""
+"""Keys and addresses that are counted in memory; beyond that, the one that was quiet longest is forgotten."""
 
 HAIR = 1e-6
-"""Seconds that rounding may take from a wait, which must not end too early."""
+"""Seconds by which rounding may shorten a wait, which must not end too early."""
 
 STORE_TIMEOUT = 0.25
-"""Seconds that Redis may take for an answer before the gateway counts by itself."""
+"""Seconds that Redis may take to answer before the gateway counts on its own."""
 
 STORE_PAUSE = 2.0
-"""Seconds before Redis is asked again after it failed, so that few requests wait for it in vain."""
+"""Seconds before Redis is asked again after a failure, so that few requests wait for it in vain."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many cards in so many seconds: at once, and on average; never twice as many in that time."""
+    """So many cards in so many seconds, all at once or spread out; never twice as many in that time."""
 
     cards: int
     seconds: int
 
     @staticmethod
     def parse(text: str) -> "Rate":
-        """Read 600/minute; raise ValueError for what is none."""
+        """Read a rate such as 600/minute; raise ValueError for anything else."""
         found = re.fullmatch(r"\s*([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)\s*", text)
         if not found:
             raise ValueError("give cards per second, minute, hour or day, such as 600/minute")
@@ -43,7 +43,7 @@ class Rate:
 
 
 class Holder(NamedTuple):
-    """Whom cards are counted for."""
+    """The key or address for which cards are counted."""
 
     kind: Literal["key", "address"]
     name: str
@@ -53,28 +53,28 @@ class Counts(NamedTuple):
     """A sliding window, approximated by two fixed ones: the current one counts in full.
 
     The previous one counts for the share of it that still lies within the last `seconds` of the rate. The
-    field order is that of the library limits.
+    order of the fields is that of the library limits.
     """
 
     previous: int
     previous_left: float
-    """Seconds until nothing of the window before counts."""
+    """Seconds until nothing of the previous window counts."""
     current: int
     current_left: float
-    """Seconds until nothing of this window counts: its own rest, and once more its length."""
+    """Seconds until nothing of this window counts: the rest of it, and its length once more."""
 
 
 class Store(Protocol):
     """Where cards are counted."""
 
     async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
-        """Count cards for a key where the rate has room for them; say whether it had, and what counts now."""
+        """Count cards for a key if the rate has room for them; return whether it had, and what counts now."""
         ...
 
 
 @dataclass(slots=True)
 class Window:
-    """What was counted since `start`, and in the window before."""
+    """What was counted since `start`, and in the window before that."""
 
     start: float
     current: int = 0
@@ -82,7 +82,7 @@ class Window:
 
 
 class Memory:
-    """Counts in this process, for the MOST latest keys and addresses.
+    """Counts in this process, for the MOST most recent keys and addresses.
 
     limits' own memory looks through all its keys at every hit (with 10,000 of them 0.9 ms, and 9.8 ms with
     its moving window), and keeps as many as there are addresses in the world.
@@ -94,7 +94,7 @@ class Memory:
         self.windows: OrderedDict[str, Window] = OrderedDict()
 
     async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
-        """Count cards where there is room for them; say whether there was, and what counts now."""
+        """Count cards if there is room for them; return whether there was, and what counts now."""
         allowed = used(self.counts(key, rate.seconds), rate.seconds) + cards <= rate.cards
         if allowed:
             self.window(key, rate.seconds).current += cards
@@ -104,7 +104,7 @@ class Memory:
         """Do nothing: there is nothing open."""
 
     def window(self, key: str, expiry: int) -> Window:
-        """Find the window of a key as it is now, or begin one."""
+        """Return the window of a key as it is now, or begin one."""
         now = self.clock()
         window = self.windows.get(key)
         if window is None or now - window.start >= 2 * expiry:
@@ -118,7 +118,7 @@ class Memory:
         return window
 
     def counts(self, key: str, expiry: int) -> Counts:
-        """Read what counts for a key."""
+        """Return what counts for a key."""
         window = self.window(key, expiry)
         left = window.start + expiry - self.clock()
         return Counts(window.previous, left if window.previous else 0.0, window.current, left + expiry)
@@ -130,12 +130,12 @@ def used(counts: Counts, expiry: int) -> int:
 
 
 def with_more(counts: Counts, cards: int, expiry: int) -> Counts:
-    """Return what counts once so many cards more were counted, which begin a window where there is none."""
+    """Return what counts with some cards more, which begin a window if there is none."""
     return counts._replace(current=counts.current + cards, current_left=counts.current_left or 2.0 * expiry)
 
 
 def wait(counts: Counts, rate: Rate, cards: int) -> int:
-    """Return after how many whole seconds there is room for `cards`, if nobody asks in between."""
+    """Return the whole seconds until there is room for `cards`, if nobody else asks."""
     room = rate.cards - cards
     if counts.current <= room:
         weight, left, spare = counts.previous, counts.previous_left, room - counts.current
@@ -150,19 +150,19 @@ def wait(counts: Counts, rate: Rate, cards: int) -> int:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a holder stands after it asked."""
+    """How a holder stands after asking."""
 
     holder: Holder
     rate: Rate
     counts: Counts
     retry_after: int | None
-    """Seconds until there is room for what was asked; None where it was let through."""
+    """Seconds until there is room for what was asked; None if it was granted."""
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The fields of draft-ietf-httpapi-ratelimit-headers-11, in cards: they are no requests.
+        """The headers of draft-ietf-httpapi-ratelimit-headers-11, which count cards and not requests.
 
-        t is when there is room for what was refused, and else when all is there again.
+        t is the seconds until there is room for what was refused, or else until nothing is used up.
         """
         left = max(0, self.rate.cards - used(self.counts, self.rate.seconds))
         again = self.retry_after or math.ceil(self.counts.current_left)
@@ -173,25 +173,25 @@ class Standing:
 
 
 async def take(store: Store, holder: Holder, rate: Rate, cards: int) -> Standing:
-    """Count cards for a holder where the rate has room for them, and tell how it stands after that."""
+    """Count cards for a holder if the rate has room for them, and return how it stands after that."""
     allowed, counts = await store.take(f"{holder.kind}/{holder.name}", rate, cards)
     return Standing(holder, rate, counts, None if allowed else wait(counts, rate, cards))
 
 
 class BadStore(Exception):
-    """There is no store at this address, or nothing here that could speak to it; the message says which."""
+    """The store cannot be used: it is no URL of a Redis, or the extra is missing; the message says which."""
 
 
 class RedisStore:
-    """Counts in Redis, for several gateways together; each by itself while Redis does not answer.
+    """Counts in Redis, for several gateways together; each counts on its own while Redis does not answer.
 
-    A gateway that refused everybody because of its counters would turn a small fault into a large one, and
-    one that let everybody in would have no limits just when they may be needed. Whatever it is that fails:
-    what a URL asks for in vain is only found when a connection is made.
+    A gateway that refused everybody because of its counters would turn a small fault into a large one. One
+    that let everybody in would have no limits just when they may be needed. This holds for every failure:
+    much of what is wrong with a URL is found only when a connection is made.
     """
 
     def __init__(self, url: str) -> None:
-        """Open nothing yet. Raises BadStore without the extra `redis`, and for what is no URL of a Redis."""
+        """Open no connection yet. Raises BadStore without the extra `redis`, or for no URL of a Redis."""
         try:
             from limits.aio.storage import RedisStorage
             from redis.asyncio import ConnectionPool
@@ -217,10 +217,10 @@ class RedisStore:
         self.failing = False  # when it was asked last
 
     async def take(self, key: str, rate: Rate, cards: int) -> tuple[bool, Counts]:
-        """Count cards where there is room for them; say whether there was, and what counts now."""
+        """Count cards if there is room for them; return whether there was, and what counts now."""
         if time.monotonic() >= self.paused_until:
             try:
-                # Counted last: what fails after that would be counted here once more.
+                # Counting comes last: after it, a failure would have the cards counted here once more.
                 before = Counts(*await self.redis.get_sliding_window(key, rate.seconds))
                 allowed = await self.redis.acquire_sliding_window_entry(key, rate.cards, rate.seconds, cards)
             except Exception as error:
@@ -231,7 +231,7 @@ class RedisStore:
         return await self.memory.take(key, rate, cards)
 
     def pause(self, error: Exception) -> None:
-        """Leave Redis alone for a moment, and say so once."""
+        """Leave Redis alone for a moment; log only the first failure."""
         self.paused_until = time.monotonic() + STORE_PAUSE
         if not self.failing:
             logger.warning(
@@ -240,7 +240,7 @@ class RedisStore:
         self.failing = True
 
     def resume(self) -> None:
-        """Say once that Redis answers again."""
+        """Log it if Redis answers again."""
         if self.failing:
             logger.warning("Redis answers again")
         self.failing = False

@@ -1,4 +1,4 @@
-"""Starts uvicorn as it must be started, and says where to look."""
+"""Configures and starts uvicorn, and prints the gateway's address."""
 
 import difflib
 import ipaddress
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
             sys.stdout.flush()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End at once, but after the first SIGTERM serve on until balancers have seen that it comes."""
+        """End at once; but after the first SIGTERM, serve on until balancers have noticed."""
         if sig == signal.SIGTERM and self.asked_to_end is None:
             self.asked_to_end = time.monotonic()
             self.life.draining = True
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Tell whether it is time to stop listening."""
         if self.asked_to_end is not None and not self.announced:
-            # Not where the signal comes, which may be in the midst of another line of the log.
+            # Not in the signal handler, which may interrupt another line of the log.
             self.announced = True
             words = "Asked to end: /readyz says so, and requests are served for %g s more"
             logger.info(words, self.drain_delay)
@@ -91,9 +91,9 @@ class CannotStart(Exception):
 def serve() -> int:
     """Serve until a signal comes.
 
-    Returns 2 for a wrong setting, 1 for an address that cannot be had and where the gateway itself failed.
+    Returns 2 for a wrong setting; 1 for an address that cannot be had, or if the gateway itself failed.
     """
-    warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about somebody's upload
+    warnings.filterwarnings("ignore", module="PIL")  # would describe odd uploads on stderr
     try:
         settings = read_settings()
         app = make_app(settings)
@@ -105,7 +105,7 @@ def serve() -> int:
 
 
 def read_settings() -> Settings:
-    """Read the settings, have the log written as they say, and warn of what is likely a slip."""
+    """Read the settings, set up the log, and warn of likely slips."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -184,7 +184,7 @@ def in_words(error: ValidationError) -> str:
 
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
-    """Find HOLOFOIL_* variables that are nearly a setting and would otherwise be passed over in silence."""
+    """Find HOLOFOIL_* variables that resemble a setting and would otherwise be ignored in silence."""
     known = [*VARIABLES, *(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)]
     return [
         name
@@ -209,7 +209,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve_metrics(metrics: Metrics, settings: Settings) -> AbstractContextManager[object]:
-    """Answer Prometheus on a port of its own, where the settings name one, until the context ends."""
+    """Answer Prometheus on a port of its own, if the settings name one, until the context ends."""
     if settings.metrics_address is None:
         return nullcontext()
     try:

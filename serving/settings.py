@@ -22,7 +22,7 @@ GRPC = re.compile(r"(?!https?:)(unix:|.*:\d+$)")
 
 
 def to_rate(given: object) -> object:
-    """Read 600/minute; a rate must have room for the largest request but a morph's."""
+    """Read a rate such as 600/minute; it must allow the largest request, not counting morphs."""
     rate = Rate.parse(given) if isinstance(given, str) else given
     if isinstance(rate, Rate) and rate.cards < MAX_ROWS:
         raise ValueError(f"allow at least {MAX_ROWS} cards, which one request may ask for")
@@ -30,7 +30,7 @@ def to_rate(given: object) -> object:
 
 
 def names(given: str | None) -> list[str]:
-    """Take apart a list with commas."""
+    """Split a comma-separated list."""
     return [name.strip() for name in given.split(",")] if given else []
 
 
@@ -38,7 +38,7 @@ CardRate = Annotated[Rate | None, NoDecode, BeforeValidator(to_rate)]
 
 
 class Settings(BaseSettings):
-    """One gateway's settings; each field is the environment variable HOLOFOIL_<FIELD>, empty as if unset."""
+    """One gateway's settings: environment variables HOLOFOIL_<FIELD>, of which empty ones count as unset."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
-        """Host and port for metrics alone, or None where they have none."""
+        """Host and port for metrics alone, or None if they have none."""
         if self.metrics in (None, HERE):
             return None
         host, _, port = self.metrics.rpartition(":")
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     @field_validator("max_bodies")
     @classmethod
     def room_for_one(cls, max_bodies: int, info: ValidationInfo) -> int:
-        """Refuse less than the largest body takes: its client would be told to come again for ever."""
+        """Refuse less than the largest body: its client would be told to retry for ever."""
         if max_bodies < info.data.get("max_body", 0):
             raise ValueError("allow at least as many bytes as HOLOFOIL_MAX_BODY")
         return max_bodies
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @field_validator("rate_store")
     @classmethod
     def only_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        """Refuse what is no URL of Redis, without repeating it: it may hold a password."""
+        """Refuse anything but the URL of a Redis, without repeating it: it may hold a password."""
         if url and not re.match(r"rediss?://|redis\+unix://", url.get_secret_value()):
             raise ValueError("give the URL of a Redis, redis://host:port/db")
         return url
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     @field_validator("origins")
     @classmethod
     def exact_origins(cls, origins: str | None) -> str | None:
-        """Refuse what names no single site."""
+        """Refuse anything but exact origins."""
         if not all(ORIGIN.fullmatch(origin) for origin in names(origins)):
             raise ValueError(
                 "give each site as browsers write it, https://site.example: in small letters, without *, "
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     @field_validator("metrics")
     @classmethod
     def an_address(cls, metrics: str | None) -> str | None:
-        """Require a port and an address; which address decides who can read along."""
+        """Require a host and a port; the host decides who can read the metrics."""
         if metrics in (None, HERE):
             return metrics
         host, _, port = metrics.rpartition(":")
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     @field_validator("tfserving")
     @classmethod
     def grpc_address(cls, target: str | None) -> str | None:
-        """Catch the commonest slips: the URL of TF Serving's REST port, and no port, where gRPC takes 443."""
+        """Refuse the commonest slips: the URL of TF Serving's REST port, or no port, where gRPC takes 443."""
         if target and not GRPC.match(target):
             raise ValueError("give host:port of gRPC, such as tfserving:8500, and no URL")
         return target
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def addresses(cls, proxies: str | None) -> str | None:
-        """Refuse what is no address: uvicorn would take it for a name, which no connection comes from."""
+        """Refuse anything but addresses: uvicorn would take it for a host name, which no connection has."""
         for name in names(proxies):
             try:
                 ip_network(name)

@@ -1,4 +1,4 @@
-"""Runs the commands of holofoil-gateway beside serving, and says in one line why one ends."""
+"""Runs the commands of holofoil-gateway other than serving, and says in one line why one fails."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from serving.commands.trouble import CODES, REFUSED, Trouble
 
 @dataclass(frozen=True)
 class Command:
-    """What a command does, and the options it has."""
+    """What a command does, and its options."""
 
     help: str
     run: Callable[[argparse.Namespace], None]
@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Let a parser know every command; `command` is the one that was named, None for serving."""
+    """Add every command to a parser; `command` is the one that was named, None for serving."""
     parser.set_defaults(command=None)
     names = parser.add_subparsers(
         title="commands (default: start the gateway)",
@@ -69,6 +69,6 @@ def replace_closed() -> None:
 
 
 def fail(code: int, reason: str) -> int:
-    """Say in one line why a command ends."""
+    """Say in one line why a command fails."""
     sys.stderr.write(f"holofoil-gateway: {' '.join(reason.split())}\n")
     return code

@@ -1,4 +1,4 @@
-"""Whether models and their answers keep to the contract, wherever the models run."""
+"""Checks that models and their answers keep to the contract, wherever the models run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Shape = tuple[int | None, ...]  # None: a size that is left open
 
 @dataclass(frozen=True)
 class Spec:
-    """What a signature says of one tensor."""
+    """What a signature says about one tensor."""
 
     dtype: str  # NumPy's name
     shape: Shape | None  # None: not even the rank is known
 
     def meets(self, wanted: "Spec") -> bool:
-        """Whether a tensor can keep to both."""
+        """Whether a tensor can meet both."""
         if self.dtype != wanted.dtype:
             return False
         if self.shape is None or wanted.shape is None:
@@ -41,14 +41,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Specs:
-    """What a signature says of its tensors, by their names."""
+    """What a signature says about its tensors, by their names."""
 
     inputs: Mapping[str, Spec]
     outputs: Mapping[str, Spec]
 
 
 class ModelCard(BaseModel):
-    """What the gateway reads of a model card, whose other fields are for people."""
+    """What the gateway reads of a model card; its other fields are for people."""
 
     classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1, alias=CLASSES)
 
@@ -60,7 +60,7 @@ class BrokenContract(Exception):
 def model_info(
     generate: Specs | None, score: Specs | None, version: str, classes: tuple[str, ...] = ()
 ) -> ModelInfo:
-    """Learn noise width and card size from the signatures of a pair; None is a signature that is missing.
+    """Learn the noise's width and the card's size from the signatures of a pair; None is a missing one.
 
     Raises BrokenContract for a signature that is missing or has other tensors, and for two card sizes.
     """
@@ -95,7 +95,7 @@ def classes_of(answer: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
 
 
 def no_names() -> BrokenContract:
-    """Say what a model card lacks."""
+    """Return the error of a model card without names of kinds."""
     return BrokenContract(
         f"{GENERATE.model} / {GENERATE.name} takes {LABEL}, but its model card has no {CLASSES}: "
         "a list of a different name for each kind of card"

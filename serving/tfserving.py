@@ -56,7 +56,7 @@ class TFServingBackend:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_info())
             self._asking.add_done_callback(retrieve_exception)
-        # All who wait ask once, and the question outlives any of them.
+        # All who wait share one question, which outlives any of them.
         return await asyncio.shield(self._asking)
 
     async def generate(
@@ -77,7 +77,7 @@ class TFServingBackend:
         return signatures.scored(answer, len(cards), version)
 
     async def close(self) -> None:
-        """Let go of the connection; calls still under way are cut."""
+        """Close the connection; calls still under way are cut off."""
         await self._channel.close()
         if self._asking:
             self._asking.cancel()
@@ -129,7 +129,7 @@ class TFServingBackend:
     ) -> tuple[Mapping[str, NDArray[Any]], str]:
         """Return the outputs of a signature, and the version that gave them: the newest if none is named."""
         if not len(inputs[signature.input]):
-            # With batching, TF Serving would keep such a call for ever.
+            # With batching, TF Serving would never answer such a call.
             raise ValueError("no rows to send")
         messages = wire.messages()
         request = messages.PredictRequest(output_filter=signature.outputs)
@@ -171,7 +171,7 @@ class TFServingBackend:
             raise self._unreadable(method, error) from None
 
     async def _why_not_found(self, model: str) -> BackendError:
-        """Return why TF Serving has no version of a model to ask."""
+        """Return why TF Serving has no version of a model."""
         messages = wire.messages()
         request = messages.GetModelStatusRequest()
         request.model_spec.name = model

@@ -1,4 +1,4 @@
-"""What the current request's time goes into: for Server-Timing, the log, the metrics and the traces."""
+"""Where the current request's time goes: for Server-Timing, the log, the metrics and the traces."""
 
 import time
 from collections.abc import Generator
@@ -15,7 +15,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass
 class Timings:
-    """What one request had done for it, and how long each stage took, in seconds."""
+    """What was done for one request, and how long each stage took, in seconds."""
 
     seconds: dict[Stage, float] = field(default_factory=dict[Stage, float])
     cards: int = 0
@@ -26,11 +26,11 @@ class Timings:
     span: Span | None = None
 
     def add(self, stage: Stage, seconds: float) -> None:
-        """Count time for a stage; one that is met twice adds up."""
+        """Add time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     def passed(self, stage: Stage, seconds: float, before: float = 0.0) -> None:
-        """Count a stage that is over, and draw it as a span; it ended some seconds before now."""
+        """Add a stage that ended `before` seconds ago, and draw it as a span."""
         self.add(stage, seconds)
         if self.tracer is not None:
             end = time.time_ns() - round(before * 1e9)
@@ -44,7 +44,7 @@ class Timings:
         return self.tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
 
     def server_timing(self) -> str:
-        """Return the value of the Server-Timing header: milliseconds of each stage that was met."""
+        """Return the value of the Server-Timing header: milliseconds of each stage."""
         return ", ".join(
             f"{stage};dur={1000 * self.seconds[stage]:.2f}" for stage in STAGES if stage in self.seconds
         )
@@ -54,18 +54,18 @@ _current: ContextVar[Timings] = ContextVar("timings")
 
 
 def begin(timings: Timings) -> None:
-    """Make these the timings of everything that the current task goes on to do."""
+    """Make these the timings of everything that the current task does from now on."""
     _current.set(timings)
 
 
 def current() -> Timings:
-    """Return the timings of the request that is worked on; outside of one, some that nobody reads."""
+    """Return the timings of the current request; outside of one, some that nobody reads."""
     return _current.get(None) or Timings()
 
 
 @contextmanager
 def stage(name: Stage) -> Generator[None]:
-    """Count what happens inside as a stage of the current request, also when it fails."""
+    """Time what happens inside as a stage of the current request, even if it fails."""
     timings = current()
     began = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""Traces of requests by OpenTelemetry, where an operator names a collector; else they cost nothing."""
+"""Traces of requests by OpenTelemetry, if the operator names a collector; otherwise they cost nothing."""
 
 import logging
 from collections.abc import Container, Iterable, Mapping
@@ -21,7 +21,7 @@ NAME = "OTEL_SERVICE_NAME"
 SERVICE = "holofoil-gateway"
 
 SEND_SECONDS = 3.0
-"""How long spans may take to be sent; the gateway's end waits for the last. OpenTelemetry's default is 10."""
+"""Time limit for sending spans, for the last of which shutdown waits. OpenTelemetry's default is 10."""
 
 QUERY = "url.query"
 REDACTED = "REDACTED"
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def provider_for(environment: Mapping[str, str]) -> "TracerProvider | None":
-    """Return what makes and exports spans, by OpenTelemetry's variables; None where they name no collector.
+    """Return what makes and exports spans, by OpenTelemetry's variables; None if they name no collector.
 
     https://opentelemetry.io/docs/specs/otel/protocol/exporter/ lists the variables.
     """
@@ -53,7 +53,7 @@ def provider_for(environment: Mapping[str, str]) -> "TracerProvider | None":
 
 
 def telemetry(provider: "TracerProvider | None", untraced: Container[str]) -> TelemetryConfig:
-    """Return how FastAPI is to trace all but some paths. Its default also records what clients sent."""
+    """Return how FastAPI traces all but some paths. Its default would also record what clients send."""
     off: TelemetryConfig = {
         "tracing": False,
         "metrics": False,
@@ -71,7 +71,7 @@ def telemetry(provider: "TracerProvider | None", untraced: Container[str]) -> Te
 
 
 def join(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
-    """Have the stages of a request drawn under the current span, where it is traced."""
+    """Draw the stages of a request under the current span, if it is traced."""
     span = trace.get_current_span() if tracer else None
     if span is None or not span.is_recording():
         return
@@ -81,7 +81,7 @@ def join(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
 
 
 def shared(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextManager[object]:
-    """Draw a model call as a span under the first traced request it is for, with links to the others."""
+    """Draw a model call as a span under the first of its traced requests, with links to the others."""
     traced = [owner for owner in owners if owner.tracer and owner.span]
     if not traced:
         return nullcontext()
@@ -99,7 +99,7 @@ def shared(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextM
 
 
 def carried() -> tuple[tuple[str, str], ...] | None:
-    """Return the current span as gRPC metadata (traceparent, W3C Trace Context), None where there is none."""
+    """Return the current span as gRPC metadata (traceparent, W3C Trace Context), None if there is none."""
     if not trace.get_current_span().get_span_context().is_valid:
         return None
     headers: dict[str, str] = {}

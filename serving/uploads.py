@@ -1,4 +1,4 @@
-"""Files out of a multipart body, kept in memory and never on disk, each below its own limit."""
+"""Uploaded files, kept in memory and never on disk, each below a limit of its own."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ BROKEN = "The multipart body is broken or cut short. Send it whole, as curl -F a
 
 @dataclass
 class Upload:
-    """One file as it came; its name is for show, and a body that is the file has none."""
+    """One file as it came. Its name is only repeated to the client; a body that is the file has none."""
 
     filename: str | None
     most: int
@@ -27,7 +27,7 @@ class Upload:
     size: int = 0
 
     def add(self, piece: bytes) -> None:
-        """Take the next piece; of a file that becomes too large nothing is kept but its size."""
+        """Add the next piece; of a file that becomes too large, only the size is kept."""
         self.size += len(piece)
         if self.size <= self.most:
             self.data += piece
@@ -42,10 +42,10 @@ class Upload:
 
 @dataclass
 class Parts:
-    """Collects the parts of a body while a MultipartParser meets them."""
+    """Collects the parts of a body as a MultipartParser finds them."""
 
     name: str
-    """The only field that may be there."""
+    """Of the only field that is read."""
     max_files: int
     max_file: int
     """Bytes kept of each file."""
@@ -111,7 +111,7 @@ async def read_files(
 ) -> list[Upload]:
     """Read 1 to max_files files, all of the field `name`; one above max_file bytes is not whole.
 
-    A body that breaks a rule is still read to its end, since a client that is cut off while it sends
+    A body that breaks a rule is still read to its end, since a client that is cut off while sending
     may never see why. Raises Refusal for a body that is broken, lacks its final boundary, or breaks a rule.
     """
     _, options = parse_options_header(content_type)
@@ -143,9 +143,9 @@ async def read_files(
 
 
 async def from_first_part(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
-    """Skip what stands before the first boundary (RFC 2046, 5.1.1): the parser would take it for damage."""
+    """Skip what precedes the first boundary (RFC 2046, 5.1.1), which the parser would call damage."""
     delimiter = b"\r\n--" + boundary
-    before: bytes | None = b"\r\n"  # the end of it, which may hold a part of the delimiter
+    before: bytes | None = b"\r\n"  # its last bytes, which may be the beginning of the delimiter
     async for chunk in body:
         if before is None:
             yield chunk

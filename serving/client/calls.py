@@ -1,4 +1,4 @@
-"""What each method asks of the gateway and how it reads the answer. Nothing is sent here."""
+"""What each method asks the gateway, and how it reads the answer. Nothing is sent here."""
 
 import base64
 import re
@@ -36,7 +36,7 @@ FILE = re.compile(r"/files/(\d{1,2})")
 MovingFormat = Literal["webp", "gif", "apng"]
 
 MORE_THAN_ANY = 2**31
-"""Cards in one request, where it must not be split."""
+"""Cards in one request that must not be split."""
 
 
 def generate(
@@ -51,9 +51,9 @@ def generate(
 ) -> list[Call[list[Card]]]:
     """Draw n cards, any number; card i is drawn from (seed + i) mod 2**32.
 
-    Without a seed one is drawn here, so that every request can be repeated. Truncation, above 0 to 2,
-    scales the noise. Quality, 1 to 100, is for jpeg and webp. Noise, (n, noise_size), is there in place of
-    n, seed and truncation. Raises HolofoilError; ValueError where it is there beside them, or has no rows.
+    Without a seed, one is chosen here, so that every request can be repeated. Truncation, above 0 to 2,
+    scales the noise. Quality, 1 to 100, is for jpeg and webp. Noise, (n, noise_size), replaces n, seed and
+    truncation. Raises HolofoilError; ValueError for noise together with those, or without rows.
     """
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
@@ -63,12 +63,12 @@ def generate(
 
 
 def count_of(which: dict[str, Any]) -> int:
-    """Count the cards that a request is to draw."""
+    """Return the number of cards that a request draws."""
     return len(which["noise"]) if "noise" in which else which["n"]
 
 
 def drawn(start: int, count: int, reply: Reply) -> list[Card]:
-    """Read the answer of POST /generate about so many cards from start on."""
+    """Read the answer of POST /generate: `count` cards, of which the first is card `start`."""
     drawing = read(Drawing, reply)
     if len(drawing.data) != count:
         raise UnexpectedAnswer(f"{count} cards were asked for and {len(drawing.data)} drawn.")
@@ -89,7 +89,7 @@ def drawn(start: int, count: int, reply: Reply) -> list[Card]:
 
 
 def picture_in(text: str) -> bytes:
-    """Return what base64 holds; raises UnexpectedAnswer for what is none."""
+    """Decode base64; raises UnexpectedAnswer for anything else."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -104,9 +104,9 @@ def card(
     format: Format = "png",
     quality: int | None = None,
 ) -> Call[Card]:
-    """Fetch the card of a seed; one that was fetched before is only sent again if the models are others now.
+    """Fetch the card of a seed; one that was fetched before is sent again only if the models have changed.
 
-    Raises HolofoilError; ValueError for a label that is too long for an address.
+    Raises HolofoilError; ValueError for a label too long for an address.
     """
     seed = index(seed)
     query = given(seed=seed, label=label, truncation=truncation, format=format, quality=quality)
@@ -131,7 +131,7 @@ def sheet(
     quality: int | None = None,
     noise: NoiseRows | None = None,
 ) -> Call[ImageFile]:
-    """Draw up to 16 cards, which `generate` would draw too, onto one contact sheet. Raises as it does."""
+    """Draw up to 16 cards, the same as `generate` draws, on one contact sheet. Raises as it does."""
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     which = portions(n, seed, truncation, noise, MORE_THAN_ANY)[0]
     return Call(
@@ -155,7 +155,7 @@ def morph(
 ) -> Call[ImageFile]:
     """Draw the cards between two or more seeds as a moving picture.
 
-    frames: from one card to the next. milliseconds: for each frame. loop: go back to the first, for ever.
+    frames: from one card to the next. milliseconds: of each frame. loop: go back to the first card, for ever.
     Raises HolofoilError.
     """
     numbers = [index(seed) for seed in seeds]
@@ -184,11 +184,11 @@ def portions(
     noise: NoiseRows | None,
     most: int = MAX_ROWS,
 ) -> list[dict[str, Any]]:
-    """Say which cards each request is to draw. What breaks a rule is sent: the gateway says what to do."""
+    """Say which cards each request draws. Values that break a rule are sent: the gateway says what to do."""
     if noise is not None:
         if (n, seed, truncation) != (None, None, None):
             raise ValueError("Noise says how many cards from what: leave out n, seed and truncation.")
-        # The shortest decimals that are still these float32.
+        # The shortest decimals that give these float32 again.
         rows = [[float(str(value)) for value in row] for row in np.atleast_2d(np.asarray(noise, np.float32))]
         if not rows:
             raise ValueError("Noise of no rows draws no card.")
@@ -203,7 +203,7 @@ def portions(
 
 
 def given(**fields: object) -> dict[str, Any]:
-    """Leave out what was not given, for the gateway to choose; numbers of numpy become Python's."""
+    """Leave out what was not given, for the gateway to choose; NumPy's numbers become Python's."""
     return {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in fields.items()
@@ -216,7 +216,7 @@ def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]
 
     A picture is a path, the bytes of an image file, a Pillow image or a uint8 array (height, width, 3).
     Raises BadImage naming each that cannot be read, other HolofoilErrors, OSError for a missing file,
-    TypeError for what is no picture, ValueError for none at all.
+    TypeError for anything but a picture, ValueError for no picture at all.
     """
     return [
         Call(partial(judged, start, batch), "POST", "/score", uploads=batch)
@@ -225,7 +225,7 @@ def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]
 
 
 def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard]:
-    """Read the answer of /score about the uploads from start on."""
+    """Read the answer of /score; the first upload is picture `start`."""
     found = looked_at(start, batch, reply)
     cards = [card for card in found if isinstance(card, JudgedCard)]
     if len(cards) != len(found):
@@ -234,9 +234,10 @@ def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard
 
 
 def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard | UnreadCard]]]:
-    """Judge what can be read of any number of pictures, in their order; any other has an `error` instead.
+    """Judge any number of pictures, in their order; one that cannot be read has an `error` instead.
 
-    Raises HolofoilError, OSError for a missing file, TypeError for what is no picture, ValueError for none.
+    Raises HolofoilError, OSError for a missing file, TypeError for anything but a picture, ValueError for
+    none at all.
     """
     return [
         Call(partial(looked_at, start, batch), "POST", "/score", uploads=batch, prefer=["handling=lenient"])
@@ -245,7 +246,7 @@ def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[Judge
 
 
 def looked_at(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard | UnreadCard]:
-    """Read the answer of /score about the uploads from start on, readable or not."""
+    """Read the answer of /score, readable or not; the first upload is picture `start`."""
     try:
         judgement = read(Judgement, reply)
     except Refused as refused:
@@ -262,7 +263,7 @@ def looked_at(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedC
 
 
 def placed(problem: Problem, start: int) -> Problem:
-    """Let a problem's pointers count from the first of all uploads."""
+    """Have a problem's pointers count from the first of all uploads."""
     faults = [
         fault.model_copy(
             update={"pointer": FILE.sub(lambda found: f"/files/{start + int(found[1])}", fault.pointer)}
@@ -273,7 +274,7 @@ def placed(problem: Problem, start: int) -> Problem:
 
 
 def among_all(start: int, batch: Sequence[Upload], refused: Refused) -> Refused:
-    """Name bad uploads by their own names and by their places among all, not among those of one request."""
+    """Name bad uploads by their own names, and by their places among all uploads, not only this request's."""
     places = [FILE.fullmatch(fault.pointer) for fault in refused.faults]
     names = [batch[int(place[1])].name for place in places if place and int(place[1]) < len(batch)]
     if not names or len(names) < len(places):
@@ -297,15 +298,15 @@ def described(reply: Reply) -> list[ModelCard]:
 
 
 def ready(wait: bool = False) -> Call[Readiness]:
-    """Describe the models; `wait` asks until the time is over.
+    """Describe the models; with `wait`, ask until they are ready or the time is over.
 
-    Raises Busy where they are not ready, other HolofoilErrors where no gateway answers.
+    Raises Busy if they are not ready, other HolofoilErrors if no gateway answers.
     """
     return Call(partial(read, Readiness), "GET", "/readyz", retries=sys.maxsize if wait else 0)
 
 
 def read(model: type[M], reply: Reply) -> M:
-    """Read an answer as JSON of a known form; raises Refused or UnexpectedAnswer."""
+    """Read an answer as JSON of this model; raises Refused or UnexpectedAnswer."""
     success(reply)
     try:
         return model.model_validate_json(reply.body)
@@ -314,13 +315,13 @@ def read(model: type[M], reply: Reply) -> M:
 
 
 def success(reply: Reply) -> None:
-    """Raise Refused or UnexpectedAnswer for an answer that is no success."""
+    """Raise Refused or UnexpectedAnswer unless the answer is a success."""
     if reply.status != 200:
         raise refusal(reply, retry_after(reply))
 
 
 def unexpected(reply: Reply, wanted: str) -> UnexpectedAnswer:
-    """Say that an answer is of another form, without repeating it."""
+    """Return the error of an answer in another form, without repeating it."""
     return UnexpectedAnswer(
         f"The address answered {reply.media_type} that is no {wanted}. "
         "Is this a Holofoil gateway's address, and is it as new as this client?"

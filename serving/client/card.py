@@ -1,4 +1,4 @@
-"""Generated pictures as the client hands them out: image files, and what draws them again."""
+"""Generated pictures as the client returns them: image files, and what draws them again."""
 
 import io
 from dataclasses import dataclass, field
@@ -24,15 +24,15 @@ class ImageFile:
 
     @property
     def image(self) -> Image.Image:
-        """The picture for Pillow, decoded anew each time; of several frames the first is decoded."""
+        """The picture for Pillow, decoded anew each time; of several frames, the first."""
         image = Image.open(io.BytesIO(self.bytes), formats=("PNG", "JPEG", "WEBP", "GIF"))
         image.load()
         return image
 
     def save(self, to: str | PathLike[str], *, overwrite: bool = True) -> Path:
-        """Write the file and return its path; a folder gets it under `name`.
+        """Write the file and return its path; in a folder, it is called `name`.
 
-        Raises FileExistsError where it is there and must not be overwritten.
+        Raises FileExistsError if it exists and must not be overwritten.
         """
         path = Path(to)
         path = path / self.name if path.is_dir() else path

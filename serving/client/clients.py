@@ -1,4 +1,4 @@
-"""The two clients: the same calls, carried by httpx, waiting or awaited."""
+"""The two clients: the same calls over httpx, blocking and async."""
 
 import asyncio
 import contextlib
@@ -27,19 +27,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CONCURRENCY = 4
-"""Requests that an AsyncHolofoil has under way: enough to keep the gateway's batches full."""
+"""Most concurrent requests of an AsyncHolofoil: enough to keep the gateway's batches full."""
 
 LONGEST_WAIT = 30
 """Seconds that a gateway may be asked to wait for its models."""
 
 
 class Client:
-    """What both clients are made of: where the gateway is, who asks, and for how long.
+    """What both clients share: where the gateway is, who asks, and for how long.
 
     timeout: seconds for each request of at most 16 cards or uploads, retries included, at most a day. The
-        gateway is told, which itself waits for 30 s at most.
+        gateway is told, and waits for 30 s at most.
     retries: how often a request is sent again after 429, 503, 504 or a broken connection.
-    key: the API key, where the gateway wants one.
+    key: the API key, if the gateway needs one.
     """
 
     def __init__(self, url: str, key: str | None, timeout: float, retries: int) -> None:
@@ -54,7 +54,7 @@ class Client:
         return f"{type(self).__name__}({self.url!r})"
 
     def steps(self, call: Call[Any]) -> Steps:
-        """Say what to do for one call, step by step; an answer that is still right need not be sent again."""
+        """Say what to do for one call, step by step; an answer that is still valid is not sent again."""
         address = address_of(call)
         kept = self.memory.recall(address) if call.method == "GET" else None
         reply = yield from persist(unless(call, kept), self.patience)
@@ -65,7 +65,7 @@ class Client:
         return reply
 
     def unreachable(self, error: Exception, seconds: float) -> Unreachable:
-        """Say why no whole answer came."""
+        """Return the error that says why no whole answer came."""
         if isinstance(error, httpx.TimeoutException | TimeoutError):
             return Unreachable(f"{self.url} did not answer within {seconds:.3g} s.")
         if isinstance(error, httpx.ConnectError):
@@ -73,7 +73,7 @@ class Client:
         return Unreachable(f"{self.url} broke off: {error or type(error).__name__}.")
 
     def request(self, http: httpx.Client | httpx.AsyncClient, attempt: Attempt) -> httpx.Request:
-        """Write an attempt as a request; here files are read. Raises OSError."""
+        """Write an attempt as a request; its files are read here. Raises OSError."""
         call = attempt.call
         prefer = [*call.prefer, f"wait={min(max(1, int(attempt.seconds)), LONGEST_WAIT)}"]
         return http.build_request(
@@ -88,7 +88,7 @@ class Client:
 
 
 def address_of(call: Call[Any]) -> str:
-    """Return a call's path and query; raises ValueError for more than an address can hold."""
+    """Return a call's path and query; raises ValueError if they are too long for an address."""
     try:
         return str(httpx.URL(call.path, params=call.query))
     except httpx.InvalidURL as error:
@@ -97,10 +97,10 @@ def address_of(call: Call[Any]) -> str:
 
 @contextlib.contextmanager
 def environment() -> Generator[None]:
-    """Say in words which proxies and certificates of the environment httpx cannot use: raises ValueError."""
+    """Raise ValueError, in plain words, for unusable proxies or certificates in the environment."""
     try:
         yield
-    except httpx.InvalidURL:  # whose words may be a part of a password
+    except httpx.InvalidURL:  # whose message may hold a part of a password
         raise ValueError("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY holds what is no address.") from None
     except OSError as error:
         file = os.environ.get("SSL_CERT_FILE", "httpx's certificates")
@@ -108,7 +108,7 @@ def environment() -> Generator[None]:
 
 
 def unless(call: Call[T], kept: Reply | None) -> Call[T]:
-    """Ask for an answer only where it is no longer the one that was kept."""
+    """Ask for an answer only if it is no longer the one that was kept."""
     return call if kept is None else replace(call, headers={"If-None-Match": kept.headers["etag"]})
 
 
@@ -126,19 +126,19 @@ def checked_url(url: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """Return the key; raises ValueError, which does not repeat it, for what cannot stand in a header."""
+    """Return the key; raises ValueError, without repeating it, for one that a header cannot hold."""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise ValueError("The key has characters that no key has. Is there a line break at its end?")
     return key
 
 
 def reply_of(answer: httpx.Response) -> Reply:
-    """Take what matters of an answer."""
+    """Return what matters of an answer."""
     return Reply(answer.status_code, dict(answer.headers.items()), answer.content)
 
 
 def described_as(calling: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Give a method the words and the signature of its call, with the answer in place of the call."""
+    """Give a method the docstring and signature of its call, but with the answer as the return type."""
 
     def describe(method: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(calling, eval_str=True)
@@ -179,7 +179,7 @@ def many(calling: Callable[P, Sequence[Call[list[T]]]]) -> "Callable[Concatenate
 
 
 class Holofoil(Client):
-    """The gateway at a URL, asked in turn; safe to share between threads. Close it, or use it in `with`."""
+    """The gateway at a URL, one request at a time; thread-safe. Close it, or use it in `with`."""
 
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 30.0, retries: int = 4) -> None:
         super().__init__(url, key, timeout, retries)
@@ -291,7 +291,7 @@ class AsyncHolofoil(Client):
         return [task.result() for task in tasks]
 
     async def fetch(self, call: Call[T]) -> T:
-        """Do one call's steps, once it is its turn, and read its answer."""
+        """Do one call's steps, when it is its turn, and read its answer."""
         async with self.free:
             steps = self.steps(call)
             outcome: Reply | Unreachable | None = None

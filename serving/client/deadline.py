@@ -1,4 +1,4 @@
-"""One deadline for a whole blocking request: httpx times each read and each write of it by itself."""
+"""One deadline for a whole blocking request: httpx limits only each of its reads and writes."""
 
 import inspect
 import math
@@ -28,9 +28,9 @@ def deadline(seconds: float) -> Generator[None]:
 
 
 def bound_connections(event: str, info: Mapping[str, Any]) -> None:
-    """Have each connection that is opened keep to the deadline; a trace extension for httpx.
+    """Have each new connection keep to the deadline; a trace extension for httpx.
 
-    A connection outlives the request that opened it, and keeps to the deadline of each that it carries.
+    A connection outlives the request that opened it, and keeps to the deadline of each later one too.
     """
     stream = info.get("return_value")
     if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
@@ -39,7 +39,7 @@ def bound_connections(event: str, info: Mapping[str, Any]) -> None:
 
 
 def bounded(method: Callable[P, T]) -> Callable[P, T]:
-    """Have a method of a connection take the time that is left for its timeout, whatever it is given."""
+    """Have a method of a connection take the time that is left as its timeout, whatever it is given."""
     signature = inspect.signature(method)
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -51,7 +51,7 @@ def bounded(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def seconds_left() -> float:
-    """Return the seconds before the deadline; raises TimeoutError where none are left."""
+    """Return the seconds before the deadline; raises TimeoutError if none are left."""
     seconds = DEADLINE.get() - time.monotonic()
     if seconds <= 0:
         raise TimeoutError

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, each with what the gateway said of it."""
+"""Everything that can go wrong with a request, as exceptions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ class Unreachable(HolofoilError):
 
 
 class UnexpectedAnswer(HolofoilError):
-    """An answer came that no Holofoil gateway gives: the address is likely another server's, or a proxy's."""
+    """An answer came that no Holofoil gateway gives: likely from another server, or from a proxy."""
 
 
 class Refused(HolofoilError):
@@ -30,10 +30,10 @@ class Refused(HolofoilError):
         super().__init__(problem.detail or problem.title)
         self.problem = problem
         self.retry_after = retry_after
-        """Seconds after which the gateway wants to be asked again, where it said so."""
+        """Seconds after which to ask again, if the gateway said so."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Have pickle and copy make it of its problem, not of its message."""
+        """Have pickle and copy make it from its problem, not from its message."""
         return type(self), (self.problem, self.retry_after), vars(self)
 
     @property
@@ -100,7 +100,7 @@ KINDS: dict[str, type[Refused]] = {
     "rate-limited": RateLimited,
     "deadline-exceeded": TooLate,
 }
-"""Where the type says more than the status does."""
+"""Types that say more than the status does."""
 
 STATUSES: dict[int, type[Refused]] = {
     401: NotAllowed,
@@ -131,7 +131,7 @@ def refusal(reply: Reply, retry_after: float | None = None) -> HolofoilError:
 
 
 def problem_of(reply: Reply) -> Problem | None:
-    """Read an answer's problem, None where it has none."""
+    """Return an answer's problem, None if it has none."""
     if reply.media_type != PROBLEM:
         return None
     try:
@@ -141,6 +141,6 @@ def problem_of(reply: Reply) -> Problem | None:
 
 
 def kind_of(problem: Problem) -> type[Refused]:
-    """Choose the exception by the problem's type, and by its status for a type that is not known here."""
+    """Choose the exception by the problem's type, or by its status if the type is not known here."""
     known = KINDS.get(problem.type.rpartition("/")[2]) or STATUSES.get(problem.status)
     return known or (BadRequest if problem.status < 500 else Failed)

@@ -1,22 +1,22 @@
-"""Answers kept under their address and ETag, so that what has not changed is not sent again."""
+"""A cache of answers by address and ETag, so that what has not changed is not sent again."""
 
 from threading import Lock
 
 from serving.client.message import Reply
 
 MOST = 128
-"""Answers kept; the one that was not asked for longest goes first."""
+"""Answers kept; the least recently used one goes first."""
 
 
 class Memory:
-    """Thread-safe."""
+    """A least recently used cache; thread-safe."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Reply] = {}
         self.lock = Lock()
 
     def recall(self, address: str) -> Reply | None:
-        """Return the answer that was kept of an address."""
+        """Return the answer that was kept for an address."""
         with self.lock:
             reply = self.kept.pop(address, None)
             if reply is not None:
@@ -24,7 +24,7 @@ class Memory:
             return reply
 
     def keep(self, address: str, reply: Reply) -> None:
-        """Keep an answer if it has an ETag and says nothing against it."""
+        """Keep an answer if it has an ETag and may be stored."""
         if reply.status != 200 or "etag" not in reply.headers:
             return
         if "no-store" in reply.headers.get("cache-control", ""):

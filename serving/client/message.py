@@ -1,4 +1,4 @@
-"""One request and its answer as plain data, whoever carries them."""
+"""One request and its answer as plain data, however they are sent."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that came whole. Headers have names in lower case."""
+    """A complete answer. Names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,4 +42,4 @@ class Call(Generic[T]):
     prefer: Sequence[str] = ()
     """Of RFC 7240, such as handling=lenient."""
     retries: int | None = None
-    """How often it is sent again; None: as the client does by default."""
+    """How often it is sent again; None: as often as the client is set to."""

@@ -1,4 +1,4 @@
-"""How long a request is tried: what is sent again, after which pause, and when it is over."""
+"""How long a request is tried: what is sent again, after which pause, and when to give up."""
 
 import random
 import time
@@ -15,18 +15,18 @@ RETRIED = (429, 503, 504)
 """The statuses by which the gateway says that the same request may succeed later."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
-"""Seconds, where the gateway names none: at most this, then twice as much each time."""
+"""Seconds, if the gateway names none: at most the first, then twice as many each time, up to the last."""
 
 LONGEST_TIMEOUT = 86_400
-"""Seconds: a day. Beyond some weeks the system's clocks do not count."""
+"""Seconds: a day. The system's timers do not reach beyond some weeks."""
 
 JITTER = 0.2
-"""Clients that were sent away together come back spread over this share more."""
+"""Clients that were refused together come back spread over this share of the pause."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """What a client is willing to wait for one request."""
+    """How long a client is willing to try one request."""
 
     timeout: float
     """Seconds in all, pauses included."""
@@ -43,7 +43,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Send the call now; its answer must be whole within these seconds."""
+    """Send the call now; its whole answer must come within these seconds."""
 
     call: Call[Any]
     seconds: float
@@ -57,7 +57,7 @@ class Pause:
 
 
 Steps = Generator[Attempt | Pause, Reply | Unreachable | None, Reply]
-"""What to do next; after an Attempt it wants to be told what came of it."""
+"""What to do next; after an Attempt, its outcome must be sent in."""
 
 
 def persist(
@@ -66,9 +66,9 @@ def persist(
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Steps:
-    """Send a call until it has an answer to keep; return the last refusal or raise Unreachable otherwise.
+    """Send a call until it has a final answer; otherwise return the last refusal, or raise Unreachable.
 
-    It gives up at once where the gateway asks for a longer pause than there is time.
+    It gives up at once if the gateway asks for a longer pause than there is time.
     """
     end = clock() + patience.timeout
     retries = patience.retries if call.retries is None else call.retries
@@ -88,7 +88,7 @@ def persist(
 
 
 def pause(outcome: Reply | Unreachable, failures: int, chance: float) -> float:
-    """Return the seconds before the next attempt: never fewer than the gateway said, by chance some more."""
+    """Return the seconds before the next attempt: what the gateway said, and by chance some more."""
     named = retry_after(outcome) if isinstance(outcome, Reply) else None
     if named is not None:
         return named * (1 + JITTER * chance)
@@ -97,7 +97,7 @@ def pause(outcome: Reply | Unreachable, failures: int, chance: float) -> float:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Read Retry-After, which is seconds or a date (RFC 9110, 10.2.3); None where it is neither."""
+    """Return the seconds of Retry-After, which is seconds or a date (RFC 9110, 10.2.3); None if neither."""
     value = reply.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdecimal():
         return float(value)

@@ -1,4 +1,4 @@
-"""A picture to judge, wherever it lies: a file, bytes, a Pillow image or an array."""
+"""A picture to judge: a file, bytes, a Pillow image or an array."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from serving.contract import MAX_ROWS
 
 MEBIBYTE = 1024 * 1024
 MAX_BYTES = 31 * MEBIBYTE
-"""Of one request's files: below the 32 MiB that a gateway takes unless it was told otherwise."""
+"""Of one request's files: below the 32 MiB that a gateway takes by default."""
 
 Bytes = bytes | bytearray | memoryview
 Picture = str | PathLike[str] | Bytes | Image.Image | NDArray[np.uint8]
@@ -25,15 +25,15 @@ Picture = str | PathLike[str] | Bytes | Image.Image | NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Upload:
-    """One picture and the name under which it is sent. It is read when it is sent, not before."""
+    """One picture, and the name under which it is sent. It is not read before it is sent."""
 
     name: str
     picture: Picture
     size: int
-    """Bytes at most, nearly."""
+    """Bytes: an upper bound, nearly."""
 
     def read(self) -> bytes:
-        """Return the bytes of an image file; raises OSError for a file that cannot be read."""
+        """Return the picture as the bytes of an image file; raises OSError for a file that cannot be read."""
         match self.picture:
             case bytes() | bytearray() | memoryview():
                 return bytes(self.picture)
@@ -48,8 +48,8 @@ class Upload:
 def uploads_of(pictures: Picture | Iterable[Picture]) -> list[Upload]:
     """Name one picture or several.
 
-    Of an array, (height, width, 3) is one card, (n, height, width, 3) are n.
-    Raises OSError for a file that is not there, TypeError for what is no picture, ValueError for none at all.
+    An array of (height, width, 3) is one card, one of (n, height, width, 3) is n.
+    Raises OSError for a missing file, TypeError for anything but a picture, ValueError for none at all.
     """
     alone = isinstance(pictures, str | PathLike | Bytes | Image.Image) or getattr(pictures, "ndim", 4) == 3
     several = cast("Iterable[Picture]", [pictures] if alone or hasattr(pictures, "read") else pictures)
@@ -81,12 +81,12 @@ def upload(picture: Picture, index: int) -> Upload:
 
 
 def readable(name: str) -> str:
-    """Replace what is no UTF-8 in a file's name, which JSON cannot carry."""
+    """Replace what is not UTF-8 in a file's name: JSON cannot hold it."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def batches(uploads: Sequence[Upload]) -> Iterator[tuple[int, Sequence[Upload]]]:
-    """Cut uploads into what one request may carry each, with the place of its first."""
+    """Split uploads into those of each request, with the place of the first."""
     start = size = 0
     for index, each in enumerate(uploads):
         if index > start and (index - start == MAX_ROWS or size + each.size > MAX_BYTES):

@@ -1,4 +1,4 @@
-"""The gateway that a command asks: where it is, with which key, and for how long."""
+"""The gateway that a command asks: its address, the key, and the time limit."""
 
 import argparse
 import contextlib
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from serving.commands.trouble import LATER, REFUSED, USAGE, Trouble
 
-if TYPE_CHECKING:  # the client needs httpx, which a gateway need not have; and all of it takes time
+if TYPE_CHECKING:  # the client needs httpx, which a gateway can do without; and importing it takes time
     from serving.client import Holofoil
 
 HERE = "http://127.0.0.1:8000"
 VARIABLES = ("HOLOFOIL_URL", "HOLOFOIL_KEY", "HOLOFOIL_KEY_FILE")
-"""What the environment tells the commands; none of it is a setting of the gateway."""
+"""What commands read of the environment; none of it is a setting of the gateway."""
 
 
 def gateway_options(parser: argparse.ArgumentParser) -> None:
-    """Where the gateway is, and who asks; the key is no argument, which everyone on a machine could see."""
+    """Add the options for the gateway. The key is no argument: everyone on the machine could see it."""
     parser.add_argument("--url", help=f"address of the gateway (default: $HOLOFOIL_URL, or {HERE})")
     parser.add_argument(
         "--key-file",
@@ -37,7 +37,7 @@ def gateway_options(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def gateway(options: argparse.Namespace) -> "Generator[Holofoil]":
-    """Open a client; what goes wrong with it becomes Trouble."""
+    """Open a client whose errors become Trouble."""
     try:
         from serving.client import Busy, Holofoil, HolofoilError, RateLimited, TooLate, Unreachable
 

@@ -26,7 +26,7 @@ FORMATS: "dict[str, Format]" = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", 
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to draw, and where to."""
+    """Add the options for what to draw, and where to."""
     parser.add_argument("-n", type=int, default=1, help="number of cards (default: 1)")
     parser.add_argument("--seed", type=int, help="seed of the first card, 0 to 4294967295 (default: random)")
     card_options(parser, "cards")

@@ -8,7 +8,7 @@ from serving.commands.trouble import USAGE, Trouble
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Whose key it is, and what it may do."""
+    """Add the options for whose key it is, and what it may do."""
     parser.add_argument("name", help="name of the key, for the log and rate limits")
     rights = ["generate", "score"]
     words = f"what the key may do (default: {' '.join(rights)})"
@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what to store of a new key on stdout, and the key, which is given away, on stderr."""
+    """Print the line to store for a new key on stdout, and the key itself, to give away, on stderr."""
     try:
         secret, made = keys.make(options.name, options.rights)
     except ValueError as error:

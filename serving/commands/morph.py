@@ -22,7 +22,7 @@ MOVING: "dict[str, MovingFormat]" = {".webp": "webp", ".gif": "gif", ".apng": "a
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which cards to pass, and how."""
+    """Add the options for which cards to pass, and how."""
     parser.add_argument("seeds", nargs="+", type=int, metavar="SEED", help="seeds of the cards, in order")
     parser.add_argument("--frames", type=int, help="number of frames from one card to the next (default: 12)")
     parser.add_argument("--milliseconds", type=int, help="duration of each frame (default: 80)")

@@ -1,4 +1,4 @@
-"""The pictures that a command draws: of which cards, in which format, and where to."""
+"""The pictures that a command draws: which cards, in which format, and where to."""
 
 import argparse
 import os
@@ -12,11 +12,11 @@ from serving.commands.trouble import REFUSED, USAGE, Trouble
 T = TypeVar("T")
 
 PIPE = "-"
-"""Where a file is named: stdin or stdout."""
+"""In place of a file's name: stdin or stdout."""
 
 
 def card_options(parser: argparse.ArgumentParser, drawn: str) -> None:
-    """Which cards: their kind, and how typical they are."""
+    """Add the options for which cards: their kind, and how typical they are."""
     parser.add_argument("--label", metavar="KIND", help=f"kind of all {drawn}; `ready` lists the kinds")
     parser.add_argument(
         "--truncation",
@@ -26,7 +26,7 @@ def card_options(parser: argparse.ArgumentParser, drawn: str) -> None:
 
 
 def output_options(parser: argparse.ArgumentParser, out: str) -> None:
-    """Where to, and what may be overwritten."""
+    """Add the options for where to, and what may be overwritten."""
     parser.add_argument("-o", "--out", default=".", help=out)
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
@@ -42,7 +42,7 @@ def format_of(out: str, formats: "Mapping[str, T]") -> "T | None":
 
 
 def refuse_to_overwrite(paths: Sequence[Path], options: argparse.Namespace) -> None:
-    """Raise Trouble if a file is there already that may not be overwritten, before anything is asked for."""
+    """Raise Trouble, before anything is asked for, if a file exists that may not be overwritten."""
     if options.force or options.out == PIPE:
         return
     there = [path for path in paths if path.exists()]

@@ -1,10 +1,10 @@
-"""How far a command is, for who watches it."""
+"""How far a command is, for whoever watches it."""
 
 import sys
 
 
 class Progress:
-    """A count on stderr, where somebody watches."""
+    """A count on stderr, if that is a terminal."""
 
     def __init__(self, word: str, total: int) -> None:
         self.word, self.total, self.done = word, total, 0

@@ -7,7 +7,7 @@ from serving.commands.asking import gateway, gateway_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How long to wait."""
+    """Add the options for how long to wait, and what to print."""
     parser.add_argument("--wait", action="store_true", help="wait for the models, at most --timeout")
     parser.add_argument("--json", action="store_true", help="print a JSON object with all details")
     gateway_options(parser)

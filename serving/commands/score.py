@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to judge."""
+    """Add the options for what to judge, and what to print."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG or WebP file, or - for stdin")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line, with all details")
     parser.add_argument("--lenient", action="store_true", help="score the others if a file is unreadable")

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what it was asked for."""
+"""How a command that cannot do what it was asked for ends."""
 
 REFUSED, USAGE, LATER = 1, 2, 3
 CODES = "exit codes: 0 done; 1 refused, or the file exists; 2 wrong command line; 3 failed, may work later"

@@ -98,7 +98,7 @@ async def generate(request: Request, caller: MayGenerate) -> Response:
 
 
 def order_of(body: GenerateBody, info: ModelInfo) -> Order:
-    """Order what a body asks for; a seed is drawn where it names neither one nor noise."""
+    """Order what a body asks for; without a seed or noise, a seed is chosen at random."""
     if body.noise is not None:
         return order.from_rows(info, body.noise, body.label)
     seed = secrets.randbelow(noise.SEEDS) if body.seed is None else body.seed
@@ -106,7 +106,7 @@ def order_of(body: GenerateBody, info: ModelInfo) -> Order:
 
 
 def check(body: GenerateBody) -> None:
-    """Raise Refusal where fields contradict each other."""
+    """Raise Refusal for fields that contradict each other."""
     if body.noise is None:
         return
     detail = "Noise of your own leaves nothing for this to say. Leave one of the two out."
@@ -124,10 +124,10 @@ def check(body: GenerateBody) -> None:
 
 
 def negotiate(headers: Headers, body: GenerateBody) -> tuple[str, cards.Format]:
-    """Choose the answer's media type and the images' format; raise Refusal where nothing fits.
+    """Choose the answer's media type and the images' format; raise Refusal if nothing fits.
 
-    A sheet is one image. Cards are JSON or a ZIP, or one image where there is one card; in output_format
-    where the body names it.
+    A sheet is one image. Cards are JSON or a ZIP, a single card also one image. The format is output_format,
+    if the body names it.
     """
     formats: list[cards.Format] = [body.output_format]
     if "output_format" not in body.model_fields_set:

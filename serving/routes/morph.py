@@ -1,4 +1,4 @@
-"""POST /morph: one card turns into another, as a moving picture or as its frames."""
+"""POST /morph: cards that turn into each other, as a moving picture or as its frames."""
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -91,7 +91,7 @@ async def morph(request: Request, caller: MayGenerate) -> Response:
 
 
 def check(body: MorphBody) -> None:
-    """Raise Refusal for more frames than are drawn at once."""
+    """Raise Refusal for more frames than one answer may have."""
     if body.count > MAX_FRAMES:
         detail = f"These would be {body.count} frames, and {MAX_FRAMES} are drawn at once. Ask for fewer."
         raise invalid(Fault(pointer="/frames", code="too_many_frames", detail=detail))

@@ -153,7 +153,7 @@ async def read_cards(
 async def read_or_refuse(
     gateway: Gateway, upload: Upload, info: ModelInfo, pointer: str
 ) -> ReadCard | Refusal:
-    """Read one upload; the refusal of a bad one is returned, so that its neighbours are looked at too."""
+    """Read one upload; the refusal of a bad one is returned, so that the others are read too."""
     try:
         return await gateway.pixels.work("decode", upload.size, read_card, upload, info, pointer)
     except Refusal as refusal:
@@ -190,7 +190,7 @@ def refuse_bad(read: Sequence[ReadCard | Refusal]) -> None:
 def entries(
     uploads: Sequence[Upload], read: Sequence[ReadCard | Refusal], scored: Scored | None, request_id: str
 ) -> list[ScoredCard | UnreadCard]:
-    """Put the scores beside the cards that have some, and problems beside the others, in upload order."""
+    """Return the scores of each card that was read and the problem of each other one, in upload order."""
     scores = iter(zip(scored.logit, scored.probability, scored.percentile, strict=True) if scored else ())
     found: list[ScoredCard | UnreadCard] = []
     for index, (upload, card) in enumerate(zip(uploads, read, strict=True)):

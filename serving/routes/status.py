@@ -13,7 +13,7 @@ from serving.openapi import refusals, response_headers
 from serving.refusals import Refusal, from_backend
 
 READY_SECONDS = 3.0
-"""How long /readyz waits for models that are still loading."""
+"""Time limit of /readyz for models that are still loading."""
 
 router = APIRouter()
 
