@@ -13,8 +13,8 @@ from starlette.types import Lifespan
 from serving import cards
 from serving.bodies import Fault, GenerateBody, MorphBody, Problem
 from serving.content import JSON
-from serving.problems import KINDS, Kind
-from serving.refusals import MEDIA_TYPE, Refusal, problem_of
+from serving.problems import KINDS, MEDIA_TYPE, Kind
+from serving.refusals import Refusal, problem_of
 
 FILE = {"type": "string", "format": "binary"}
 IMAGES = {f"image/{format}": {"schema": FILE} for format in get_args(cards.Format)}

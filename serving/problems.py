@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MEDIA_TYPE = "application/problem+json"
+
 
 @dataclass(frozen=True)
 class Kind:

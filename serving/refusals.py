@@ -35,6 +35,7 @@ from serving.problems import (
     DRAINING,
     INTERNAL,
     MALFORMED_BODY,
+    MEDIA_TYPE,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     NOT_READY,
@@ -42,8 +43,6 @@ from serving.problems import (
     VALIDATION,
     Kind,
 )
-
-MEDIA_TYPE = "application/problem+json"
 
 # A pointer may name an unknown field only where it is a plain word, as a slip of the pen is.
 PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")

@@ -5,10 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from serving import problems
 from serving.bodies import Fault, Problem
 from serving.client.message import Reply
-
-PROBLEM = "application/problem+json"
 
 
 class HolofoilError(Exception):
@@ -91,14 +90,14 @@ class Failed(Refused):
 
 
 KINDS: dict[str, type[Refused]] = {
-    "unsupported-image": BadImage,
-    "image-corrupt": BadImage,
-    "image-animated": BadImage,
-    "image-dimensions": BadImage,
-    "unauthenticated": NotAllowed,
-    "forbidden": NotAllowed,
-    "rate-limited": RateLimited,
-    "deadline-exceeded": TooLate,
+    problems.UNSUPPORTED_IMAGE.name: BadImage,
+    problems.IMAGE_CORRUPT.name: BadImage,
+    problems.IMAGE_ANIMATED.name: BadImage,
+    problems.IMAGE_DIMENSIONS.name: BadImage,
+    problems.UNAUTHENTICATED.name: NotAllowed,
+    problems.FORBIDDEN.name: NotAllowed,
+    problems.RATE_LIMITED.name: RateLimited,
+    problems.DEADLINE_EXCEEDED.name: TooLate,
 }
 """Types that say more than the status does."""
 
@@ -132,7 +131,7 @@ def refusal(reply: Reply, retry_after: float | None = None) -> HolofoilError:
 
 def problem_of(reply: Reply) -> Problem | None:
     """Return an answer's problem, None if it has none."""
-    if reply.media_type != PROBLEM:
+    if reply.media_type != problems.MEDIA_TYPE:
         return None
     try:
         return Problem.model_validate_json(reply.body)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from serving.bodies import Problem
-from serving.refusals import MEDIA_TYPE
+from serving.problems import MEDIA_TYPE
 from tests.fakes.mutants import Mutant, mutant
 from tests.fakes.process import running
 
