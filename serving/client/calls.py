@@ -1,37 +1,27 @@
-"""What each method asks the gateway, and how it reads the answer. Nothing is sent here."""
+"""What each method of the clients asks the gateway. Nothing is sent here."""
 
-import base64
-import re
 import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import index
-from typing import Any, Literal, SupportsIndex, TypeVar
-from urllib.parse import unquote
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
 
-from serving.bodies import Drawing, Judgement, ModelCard, Models, Problem, Readiness, ScoredCard, UnreadCard
+from serving.bodies import ModelCard, Readiness, UnreadCard
 from serving.cards import Format
+from serving.client import answers
 from serving.client.card import Card, ImageFile, JudgedCard
-from serving.client.errors import BadImage, Refused, UnexpectedAnswer, refusal
-from serving.client.message import Call, Reply
-from serving.client.patience import retry_after
-from serving.client.upload import Picture, Upload, batches, uploads_of
+from serving.client.message import Call
+from serving.client.upload import Picture, batches, uploads_of
 from serving.contract import MAX_ROWS
 from serving.file_names import file_name, morph_name
 from serving.noise import SEEDS
 
-M = TypeVar("M", bound=BaseModel)
-
 NoiseRows = NDArray[Any] | Sequence[Sequence[float]] | Sequence[float]
 """(n, noise_size) numbers, or (noise_size,) for one card."""
-
-FILE = re.compile(r"/files/(\d{1,2})")
-"""How a fault points to an upload."""
 
 MovingFormat = Literal["webp", "gif", "apng"]
 
@@ -57,43 +47,14 @@ def generate(
     """
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
-        Call(partial(drawn, MAX_ROWS * number, count_of(which)), "POST", "/generate", json={**which, **how})
+        Call(
+            partial(answers.drawn, MAX_ROWS * number, count_of(which)),
+            "POST",
+            "/generate",
+            json={**which, **how},
+        )
         for number, which in enumerate(portions(n, seed, truncation, noise))
     ]
-
-
-def count_of(which: dict[str, Any]) -> int:
-    """Return the number of cards that a request draws."""
-    return len(which["noise"]) if "noise" in which else which["n"]
-
-
-def drawn(start: int, count: int, reply: Reply) -> list[Card]:
-    """Read the answer of POST /generate: `count` cards, of which the first is card `start`."""
-    drawing = read(Drawing, reply)
-    if len(drawing.data) != count:
-        raise UnexpectedAnswer(f"{count} cards were asked for and {len(drawing.data)} drawn.")
-    return [
-        Card(
-            bytes=picture_in(card.b64_json),
-            name=file_name(
-                "card",
-                start + card.index if card.seed is None else card.seed,
-                card.media_type.removeprefix("image/"),
-            ),
-            version=drawing.model.version,
-            seed=card.seed,
-            label=card.label,
-        )
-        for card in drawing.data
-    ]
-
-
-def picture_in(text: str) -> bytes:
-    """Decode base64; raises UnexpectedAnswer for anything else."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise UnexpectedAnswer("The address answered cards that are not base64.") from None
 
 
 def card(
@@ -111,14 +72,9 @@ def card(
     seed = index(seed)
     query = given(seed=seed, label=label, truncation=truncation, format=format, quality=quality)
     name = file_name("card", seed, format)
-    return Call(partial(fetched, name, seed), "GET", "/generate", query=query, accept=f"image/{format}")
-
-
-def fetched(name: str, seed: int, reply: Reply) -> Card:
-    """Read the answer of GET /generate."""
-    file = image_file(name, reply)
-    label = reply.headers.get("x-label")
-    return Card(file.bytes, name, file.version, seed, None if label is None else unquote(label))
+    return Call(
+        partial(answers.fetched, name, seed), "GET", "/generate", query=query, accept=f"image/{format}"
+    )
 
 
 def sheet(
@@ -135,7 +91,7 @@ def sheet(
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     which = portions(n, seed, truncation, noise, MORE_THAN_ANY)[0]
     return Call(
-        partial(image_file, file_name("sheet", which.get("seed", 0), format)),
+        partial(answers.image_file, file_name("sheet", which.get("seed", 0), format)),
         "POST",
         "/generate",
         json={**which, **how, "layout": "sheet"},
@@ -161,7 +117,7 @@ def morph(
     numbers = [index(seed) for seed in seeds]
     body = given(label=label, truncation=truncation, frames=frames, milliseconds=milliseconds, loop=loop)
     return Call(
-        partial(image_file, morph_name(numbers, format)),
+        partial(answers.image_file, morph_name(numbers, format)),
         "POST",
         "/morph",
         json={"seeds": numbers, **body},
@@ -169,12 +125,51 @@ def morph(
     )
 
 
-def image_file(name: str, reply: Reply) -> ImageFile:
-    """Read an answer that is a picture; raises Refused or UnexpectedAnswer."""
-    success(reply)
-    if not reply.media_type.startswith("image/"):
-        raise unexpected(reply, "picture")
-    return ImageFile(reply.body, name, reply.headers.get("x-model-version", ""))
+def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]:
+    """Judge one picture or any number of them, in their order; if one cannot be read, none is judged.
+
+    A picture is a path, the bytes of an image file, a Pillow image or a uint8 array (height, width, 3).
+    Raises BadImage naming each that cannot be read, other HolofoilErrors, OSError for a missing file,
+    TypeError for anything but a picture, ValueError for no picture at all.
+    """
+    return [
+        Call(partial(answers.judged, start, batch), "POST", "/score", uploads=batch)
+        for start, batch in batches(uploads_of(pictures))
+    ]
+
+
+def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard | UnreadCard]]]:
+    """Judge any number of pictures, in their order; one that cannot be read has an `error` instead.
+
+    Raises HolofoilError, OSError for a missing file, TypeError for anything but a picture, ValueError for
+    none at all.
+    """
+    return [
+        Call(
+            partial(answers.looked_at, start, batch),
+            "POST",
+            "/score",
+            uploads=batch,
+            prefer=["handling=lenient"],
+        )
+        for start, batch in batches(uploads_of(pictures))
+    ]
+
+
+def models() -> Call[list[ModelCard]]:
+    """Describe the generator and the discriminator: version, noise_size, size of cards, kinds.
+
+    Raises HolofoilError.
+    """
+    return Call(answers.described, "GET", "/models")
+
+
+def ready(wait: bool = False) -> Call[Readiness]:
+    """Describe the models; with `wait`, ask until they are ready or the time is over.
+
+    Raises Busy if they are not ready, other HolofoilErrors if no gateway answers.
+    """
+    return Call(partial(answers.read, Readiness), "GET", "/readyz", retries=sys.maxsize if wait else 0)
 
 
 def portions(
@@ -202,6 +197,11 @@ def portions(
     ]
 
 
+def count_of(which: dict[str, Any]) -> int:
+    """Return the number of cards that a request draws."""
+    return len(which["noise"]) if "noise" in which else which["n"]
+
+
 def given(**fields: object) -> dict[str, Any]:
     """Leave out what was not given, for the gateway to choose; NumPy's numbers become Python's."""
     return {
@@ -209,120 +209,3 @@ def given(**fields: object) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None
     }
-
-
-def score(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard]]]:
-    """Judge one picture or any number of them, in their order; if one cannot be read, none is judged.
-
-    A picture is a path, the bytes of an image file, a Pillow image or a uint8 array (height, width, 3).
-    Raises BadImage naming each that cannot be read, other HolofoilErrors, OSError for a missing file,
-    TypeError for anything but a picture, ValueError for no picture at all.
-    """
-    return [
-        Call(partial(judged, start, batch), "POST", "/score", uploads=batch)
-        for start, batch in batches(uploads_of(pictures))
-    ]
-
-
-def judged(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard]:
-    """Read the answer of /score; the first upload is picture `start`."""
-    found = looked_at(start, batch, reply)
-    cards = [card for card in found if isinstance(card, JudgedCard)]
-    if len(cards) != len(found):
-        raise UnexpectedAnswer("The address judged some of the cards and not others, which nobody asked for.")
-    return cards
-
-
-def score_lenient(pictures: Picture | Iterable[Picture]) -> list[Call[list[JudgedCard | UnreadCard]]]:
-    """Judge any number of pictures, in their order; one that cannot be read has an `error` instead.
-
-    Raises HolofoilError, OSError for a missing file, TypeError for anything but a picture, ValueError for
-    none at all.
-    """
-    return [
-        Call(partial(looked_at, start, batch), "POST", "/score", uploads=batch, prefer=["handling=lenient"])
-        for start, batch in batches(uploads_of(pictures))
-    ]
-
-
-def looked_at(start: int, batch: Sequence[Upload], reply: Reply) -> list[JudgedCard | UnreadCard]:
-    """Read the answer of /score, readable or not; the first upload is picture `start`."""
-    try:
-        judgement = read(Judgement, reply)
-    except Refused as refused:
-        raise among_all(start, batch, refused) from None
-    if len(judgement.data) != len(batch):
-        raise UnexpectedAnswer(f"{len(batch)} cards were sent and {len(judgement.data)} judged.")
-    version = judgement.model.version
-    return [
-        JudgedCard(**card.model_dump(exclude={"index"}), index=start + card.index, version=version)
-        if isinstance(card, ScoredCard)
-        else card.model_copy(update={"index": start + card.index, "error": placed(card.error, start)})
-        for card in judgement.data
-    ]
-
-
-def placed(problem: Problem, start: int) -> Problem:
-    """Have a problem's pointers count from the first of all uploads."""
-    faults = [
-        fault.model_copy(
-            update={"pointer": FILE.sub(lambda found: f"/files/{start + int(found[1])}", fault.pointer)}
-        )
-        for fault in problem.errors
-    ]
-    return problem.model_copy(update={"errors": faults})
-
-
-def among_all(start: int, batch: Sequence[Upload], refused: Refused) -> Refused:
-    """Name bad uploads by their own names, and by their places among all uploads, not only this request's."""
-    places = [FILE.fullmatch(fault.pointer) for fault in refused.faults]
-    names = [batch[int(place[1])].name for place in places if place and int(place[1]) < len(batch)]
-    if not names or len(names) < len(places):
-        return refused
-    words = [f"{name}: {fault.detail}" for name, fault in zip(names, refused.faults, strict=True)]
-    problem = placed(refused.problem, start).model_copy(update={"detail": " ".join(words)})
-    return BadImage(problem, refused.retry_after)
-
-
-def models() -> Call[list[ModelCard]]:
-    """Describe the generator and the discriminator: version, noise_size, size of cards, kinds.
-
-    Raises HolofoilError.
-    """
-    return Call(described, "GET", "/models")
-
-
-def described(reply: Reply) -> list[ModelCard]:
-    """Read the answer of /models."""
-    return read(Models, reply).data
-
-
-def ready(wait: bool = False) -> Call[Readiness]:
-    """Describe the models; with `wait`, ask until they are ready or the time is over.
-
-    Raises Busy if they are not ready, other HolofoilErrors if no gateway answers.
-    """
-    return Call(partial(read, Readiness), "GET", "/readyz", retries=sys.maxsize if wait else 0)
-
-
-def read(model: type[M], reply: Reply) -> M:
-    """Read an answer as JSON of this model; raises Refused or UnexpectedAnswer."""
-    success(reply)
-    try:
-        return model.model_validate_json(reply.body)
-    except ValidationError:
-        raise unexpected(reply, model.__name__) from None
-
-
-def success(reply: Reply) -> None:
-    """Raise Refused or UnexpectedAnswer unless the answer is a success."""
-    if reply.status != 200:
-        raise refusal(reply, retry_after(reply))
-
-
-def unexpected(reply: Reply, wanted: str) -> UnexpectedAnswer:
-    """Return the error of an answer in another form, without repeating it."""
-    return UnexpectedAnswer(
-        f"The address answered {reply.media_type} that is no {wanted}. "
-        "Is this a Holofoil gateway's address, and is it as new as this client?"
-    )
