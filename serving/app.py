@@ -36,7 +36,7 @@ from serving.patience import Patience
 from serving.pixels import Pixels
 from serving.rates import Memory, RedisStore
 from serving.routes import card, generate, models, morph, problems, score, status
-from serving.settings import HERE, Settings, names
+from serving.settings import HERE, Settings, comma_separated
 from serving.shedding import LoadShedder
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def add_guards(app: FastAPI, gateway: Gateway, tracer: Tracer | None) -> None:
         BodyGuard, limit=settings.max_body, timeout=settings.body_timeout, room=settings.max_bodies
     )
     if settings.origins:
-        app.add_middleware(Origins, allowed=names(settings.origins))
+        app.add_middleware(Origins, allowed=comma_separated(settings.origins))
     app.add_middleware(Envelope, life=life)
     app.add_middleware(Watch, witnesses=witnesses, tracer=tracer)
     app.add_middleware(Linger)

@@ -29,7 +29,7 @@ def to_rate(given: object) -> object:
     return rate
 
 
-def names(given: str | None) -> list[str]:
+def comma_separated(given: str | None) -> list[str]:
     """Split a comma-separated list."""
     return [name.strip() for name in given.split(",")] if given else []
 
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     @classmethod
     def exact_origins(cls, origins: str | None) -> str | None:
         """Refuse anything but exact origins."""
-        if not all(ORIGIN.fullmatch(origin) for origin in names(origins)):
+        if not all(ORIGIN.fullmatch(origin) for origin in comma_separated(origins)):
             raise ValueError(
                 "give each site as browsers write it, https://site.example: in small letters, without *, "
                 "a path or the usual port"
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     @classmethod
     def addresses(cls, proxies: str | None) -> str | None:
         """Refuse anything but addresses: uvicorn would take it for a host name, which no connection has."""
-        for name in names(proxies):
+        for name in comma_separated(proxies):
             try:
                 ip_network(name)
             except ValueError as error:
