@@ -49,7 +49,8 @@ class Admission:
             return None
         wait = wait_of(headers)
         try:
-            picture_wait = self.gateway.pixels.wait if works_on_pixels(method, path, query, headers) else 0.0
+            needs_thread = needs_picture_thread(method, path, query, headers)
+            picture_wait = self.gateway.pixels.wait if needs_thread else 0.0
             self.gateway.batcher.refuse_if_full(model, self.seconds if wait is None else wait, picture_wait)
         except BackendError as error:
             self.count(error)
@@ -89,7 +90,7 @@ class AdmissionGate:
         await answer(refusal, scope["state"]["request_id"])(scope, receive, send)
 
 
-def works_on_pixels(method: str, path: str, query: bytes, headers: Headers) -> bool:
+def needs_picture_thread(method: str, path: str, query: bytes, headers: Headers) -> bool:
     """Whether even a single card needs a thread for pictures: to be read, or to be written as WebP."""
     if method == "GET":  # whose address alone decides
         return b"format=webp" in query

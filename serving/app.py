@@ -34,7 +34,7 @@ from serving.openapi import Holofoil
 from serving.origins import Origins
 from serving.patience import Patience
 from serving.pixels import Pixels
-from serving.rates import Memory, RedisStore
+from serving.rates import MemoryStore, RedisStore
 from serving.routes import card, generate, models, morph, problems, score, status
 from serving.settings import HERE, Settings, comma_separated
 from serving.shedding import LoadShedder
@@ -63,7 +63,7 @@ def create_app(
     chosen = settings or Settings()
     hush_libraries()
     keyring = Keyring(chosen.keys_file) if chosen.keys_file else None
-    store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else Memory()
+    store = RedisStore(chosen.rate_store.get_secret_value()) if chosen.rate_store else MemoryStore()
     provider = tracer_provider or tracing.provider_for(os.environ)
     metrics, life = Metrics(), Life()
     batcher = batcher_of(backend or open_backend(chosen), chosen, metrics, life)

@@ -292,7 +292,7 @@ class Batcher:
         lane.in_flight += batch.size
         lane.calls += 1
         try:
-            with tracing.shared((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
+            with tracing.call_span((piece.job.timings for piece in batch.pieces), lane.model, batch.rows):
                 answer = await lane.send(batch)
         except DeadlineExceeded:
             lane.pace.learn(batch.size, loop.time() - began)

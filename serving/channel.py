@@ -112,7 +112,7 @@ class Channel:
         """Send one message on a channel that may work."""
         call = self._open().unary_unary(method)
         timeout = max(0.0, expires - asyncio.get_running_loop().time())
-        return cast(bytes, await call(message, timeout=timeout, metadata=tracing.carried()))
+        return cast(bytes, await call(message, timeout=timeout, metadata=tracing.grpc_metadata()))
 
     def _open(self) -> grpc.aio.Channel:
         """Return the channel, made anew if it cannot connect.

@@ -69,14 +69,14 @@ def quality_of(asked: int | None, format: cards.Format, pointer: str) -> int:
     return QUALITY if asked is None else asked
 
 
-def named(filename: str) -> dict[str, str]:
+def file_header(filename: str) -> dict[str, str]:
     """Name the file for whoever saves it; browsers show pictures, and save a ZIP."""
     return {"Content-Disposition": f'inline; filename="{filename}"'}
 
 
 def card_headers(mark: str, kind: str | None, format: cards.Format) -> dict[str, str]:
     """Return the headers of a single card's file: its name and kind."""
-    return named(file_name("card", mark, format)) | kind_header(kind)
+    return file_header(file_name("card", mark, format)) | kind_header(kind)
 
 
 def kind_header(kind: str | None) -> dict[str, str]:

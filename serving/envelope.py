@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.life import Life
-from serving.logs import about_request
+from serving.logs import bind_request_id
 from serving.refusals import internal
 
 ALWAYS = {
@@ -63,7 +63,7 @@ class Envelope:
             scope["headers"] = [field for field in scope["headers"] if field[0] != b"range"]
         name = request_id(headers)
         scope.setdefault("state", {})["request_id"] = name
-        about_request(name)
+        bind_request_id(name)
         started = False
 
         async def send_enveloped(message: Message) -> None:

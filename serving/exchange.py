@@ -65,7 +65,7 @@ class Watch:
             return
         request = Watched(scope, receive, send)
         timings.begin(request.exchange.timings)
-        tracing.join(self.tracer, request.exchange.timings, scope["query_string"])
+        tracing.trace_stages(self.tracer, request.exchange.timings, scope["query_string"])
         for witness in self.witnesses:
             witness.began()
         try:

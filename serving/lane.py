@@ -151,7 +151,7 @@ class Batch(Generic[A]):
     @cached_property
     def size(self) -> int:
         """How many rows the call has."""
-        return fitting(self.rows)
+        return batch_size(self.rows)
 
     @property
     def kinds(self) -> tuple[str, ...] | None:
@@ -164,9 +164,9 @@ class Batch(Generic[A]):
         return max(piece.job.reservation.deadline for piece in self.pieces)
 
     def inputs(self) -> Inputs:
-        """Return the call's arrays, filled up by repeating the last row."""
+        """Return the call's arrays, padded by repeating the last row."""
         columns = zip(*(self.rows_of(piece) for piece in self.pieces), strict=True)
-        return tuple(filled(list(arrays), self.size - self.rows) for arrays in columns)
+        return tuple(padded(list(arrays), self.size - self.rows) for arrays in columns)
 
     def rows_of(self, piece: Piece[A]) -> Inputs:
         """Return a piece of each of its job's arrays."""
@@ -241,7 +241,7 @@ class Lane(Generic[A]):
         if not self.jobs:
             return None
         alike = self._alike()
-        limit = worthwhile(math.ceil(sum(job.left for job in alike) / calls), self.pace)
+        limit = rows_to_take(math.ceil(sum(job.left for job in alike) / calls), self.pace)
         pieces: list[Piece[A]] = []
         for job in alike:
             if limit > 0:
@@ -261,24 +261,24 @@ class Lane(Generic[A]):
         return alike
 
 
-def fitting(rows: int) -> int:
+def batch_size(rows: int) -> int:
     """Return the smallest batch size for some rows, at most MAX_ROWS."""
     return next(size for size in BATCH_SIZES if size >= rows)
 
 
-def worthwhile(waiting: int, pace: Pace) -> int:
+def rows_to_take(waiting: int, pace: Pace) -> int:
     """Return how many of the waiting rows the next call takes.
 
     It takes all that fit, unless padding to the next batch size takes longer than a second call for the rest.
     """
     rows = min(waiting, MAX_ROWS)
     below = max(size for size in BATCH_SIZES if size <= rows)
-    padded = pace.seconds(fitting(rows))
-    apart = pace.seconds(below) + pace.seconds(fitting(max(1, rows - below)))
-    return below if apart < padded else rows
+    together = pace.seconds(batch_size(rows))
+    apart = pace.seconds(below) + pace.seconds(batch_size(max(1, rows - below)))
+    return below if apart < together else rows
 
 
-def filled(arrays: list[NDArray[Any]], padding: int) -> NDArray[Any]:
+def padded(arrays: list[NDArray[Any]], padding: int) -> NDArray[Any]:
     """Concatenate arrays and repeat the last row as padding; a single array without padding is not copied."""
     if len(arrays) == 1 and not padding:
         return arrays[0]

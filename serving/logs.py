@@ -99,7 +99,7 @@ def trace_id(_logger: object, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-def about_request(request_id: str) -> None:
+def bind_request_id(request_id: str) -> None:
     """Have every line that is logged for the current request carry its id."""
     structlog.contextvars.clear_contextvars()  # a pipelined request starts in the context of the last one
     structlog.contextvars.bind_contextvars(request_id=request_id)

@@ -81,7 +81,7 @@ class Window:
     previous: int = 0
 
 
-class Memory:
+class MemoryStore:
     """Counts in this process, for the MOST most recent keys and addresses.
 
     limits' own memory looks through all its keys at every hit (with 10,000 of them 0.9 ms, and 9.8 ms with
@@ -212,7 +212,7 @@ class RedisStore:
             )
         except Exception:  # whose words would repeat the URL, and the password in it
             raise BadStore("is no URL of a Redis with host and port, such as redis://host:6379/0") from None
-        self.memory = Memory()
+        self.memory = MemoryStore()
         self.paused_until = -math.inf
         self.failing = False  # when it was asked last
 

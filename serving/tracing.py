@@ -70,7 +70,7 @@ def telemetry(provider: "TracerProvider | None", untraced: Container[str]) -> Te
     return {**off, "tracing": True, "tracer_provider": provider, "exclude": exclude}
 
 
-def join(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
+def trace_stages(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
     """Draw the stages of a request under the current span, if it is traced."""
     span = trace.get_current_span() if tracer else None
     if span is None or not span.is_recording():
@@ -80,7 +80,7 @@ def join(tracer: Tracer | None, timings: Timings, query: bytes) -> None:
     timings.tracer, timings.span = tracer, span
 
 
-def shared(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextManager[object]:
+def call_span(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextManager[object]:
     """Draw a model call as a span under the first of its traced requests, with links to the others."""
     traced = [owner for owner in owners if owner.tracer and owner.span]
     if not traced:
@@ -98,7 +98,7 @@ def shared(owners: Iterable[Timings], model: str, rows: int) -> AbstractContextM
     )
 
 
-def carried() -> tuple[tuple[str, str], ...] | None:
+def grpc_metadata() -> tuple[tuple[str, str], ...] | None:
     """Return the current span as gRPC metadata (traceparent, W3C Trace Context), None if there is none."""
     if not trace.get_current_span().get_span_context().is_valid:
         return None

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, get_origin
 
 from serving.client import calls
+from serving.client.cache import AnswerCache
 from serving.client.deadline import bound_connections, deadline
 from serving.client.errors import Unreachable
-from serving.client.memory import Memory
 from serving.client.message import Call, Reply
 from serving.client.patience import Attempt, Patience, Pause, Steps, persist
 
@@ -45,7 +45,7 @@ class Client:
     def __init__(self, url: str, key: str | None, timeout: float, retries: int) -> None:
         self.url = checked_url(url)
         self.patience = Patience(timeout, retries)
-        self.memory = Memory()
+        self.cache = AnswerCache()
         self.headers = {"User-Agent": f"holofoil/{version('holofoil')}"}
         if key is not None:
             self.headers["Authorization"] = f"Bearer {checked_key(key)}"
@@ -56,12 +56,12 @@ class Client:
     def steps(self, call: Call[Any]) -> Steps:
         """Say what to do for one call, step by step; an answer that is still valid is not sent again."""
         address = address_of(call)
-        kept = self.memory.recall(address) if call.method == "GET" else None
+        kept = self.cache.recall(address) if call.method == "GET" else None
         reply = yield from persist(unless(call, kept), self.patience)
         if kept is not None and reply.status == 304:
             return kept
         if call.method == "GET":
-            self.memory.keep(address, reply)
+            self.cache.keep(address, reply)
         return reply
 
     def unreachable(self, error: Exception, seconds: float) -> Unreachable:

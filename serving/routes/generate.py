@@ -14,7 +14,7 @@ from serving.backend import ModelInfo
 from serving.bodies import Drawing, DrawnCard, Fault, GenerateBody, Model
 from serving.content import JSON, read_json
 from serving.contract import GENERATE
-from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, named, quality_of
+from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, file_header, quality_of
 from serving.file_names import file_name
 from serving.gateway import gateway_of
 from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
@@ -82,7 +82,7 @@ async def generate(request: Request, caller: MayGenerate) -> Response:
     if body.layout == "sheet":
         sheet = await gateway.pixels.work("lay out", len(drawn.cards), lay_out, drawn.cards)
         (file,) = await encode(gateway, [sheet], format, quality)
-        headers |= named(file_name("sheet", first, format))
+        headers |= file_header(file_name("sheet", first, format))
         return Response(file, 200, headers, media_type)
     files = await encode(gateway, drawn.cards, format, quality)
     if media_type == JSON:
@@ -92,7 +92,7 @@ async def generate(request: Request, caller: MayGenerate) -> Response:
         names = [file_name("card", ordered.mark(index), format) for index in range(len(files))]
         named_files = dict(zip(names, files, strict=True))
         packed = await gateway.pixels.work("pack", len(files), archive.pack, named_files)
-        return Response(packed, 200, headers | named(file_name("cards", first, "zip")), media_type)
+        return Response(packed, 200, headers | file_header(file_name("cards", first, "zip")), media_type)
     headers |= card_headers(first, drawn.kinds[0], format)
     return Response(files[0], 200, headers, media_type)
 

@@ -7,7 +7,7 @@ from serving import accept, animation, archive, noise, order
 from serving.access import MayGenerate
 from serving.bodies import Fault, MorphBody
 from serving.content import read_json
-from serving.drawing import draw, encode, kind_header, named
+from serving.drawing import draw, encode, file_header, kind_header
 from serving.file_names import morph_name
 from serving.gateway import gateway_of
 from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
@@ -79,7 +79,7 @@ async def morph(request: Request, caller: MayGenerate) -> Response:
         files = await encode(gateway, drawn.cards, "png", 0)
         numbered = {f"frame-{index:03}.png": file for index, file in enumerate(files)}
         packed = await gateway.pixels.work("pack", len(files), archive.pack, numbered)
-        return Response(packed, 200, headers | named(morph_name(body.seeds, "zip")), media_type)
+        return Response(packed, 200, headers | file_header(morph_name(body.seeds, "zip")), media_type)
     format = animation.FORMATS[media_type]
     with stage("encode"):
         moving = await gateway.pixels.work(
@@ -87,7 +87,7 @@ async def morph(request: Request, caller: MayGenerate) -> Response:
             len(drawn.cards),
             *(animation.animate, drawn.cards, format, body.milliseconds, body.loop),
         )
-    return Response(moving, 200, headers | named(morph_name(body.seeds, format.name)), media_type)
+    return Response(moving, 200, headers | file_header(morph_name(body.seeds, format.name)), media_type)
 
 
 def check(body: MorphBody) -> None:

@@ -18,7 +18,7 @@ from serving.batch_metrics import BatchMetrics
 from serving.connection_metrics import ConnectionMetrics
 from serving.contract import MODELS
 from serving.metrics import Metrics
-from serving.rates import Memory
+from serving.rates import MemoryStore
 from serving.server import configure
 from serving.settings import Settings
 
@@ -200,7 +200,7 @@ def test_a_flag_that_names_a_file_names_one_that_is_mounted() -> None:
 
 def test_every_metric_that_is_watched_is_one_that_the_gateway_has() -> None:
     metrics = Metrics()
-    show_access(metrics, None, Memory())
+    show_access(metrics, None, MemoryStore())
     BatchMetrics(metrics)
     ConnectionMetrics(metrics)
     exposed: set[str] = set()

@@ -44,7 +44,7 @@ from serving.client import (
     Unreachable,
     calls,
 )
-from serving.client.memory import MOST, Memory
+from serving.client.cache import MOST, AnswerCache
 from serving.client.message import Call, Reply
 from serving.client.patience import Attempt, Patience, Pause, persist, retry_after
 from serving.client.upload import MAX_BYTES, Upload, batches
@@ -700,7 +700,7 @@ def test_a_gateway_is_never_asked_to_wait_longer_than_it_would_or_not_at_all(tim
 
 
 def test_answers_are_kept_in_bounds_and_by_when_they_were_asked_for():
-    memory, answer = Memory(), Reply(200, {"etag": '"a"'}, b"")
+    memory, answer = AnswerCache(), Reply(200, {"etag": '"a"'}, b"")
     for number in range(MOST + 1):
         memory.keep(f"/{number}", answer)
         assert memory.recall("/0") == answer

@@ -161,7 +161,7 @@ def test_a_request_is_told_in_the_form_of_all_other_lines(format):
     exchange = Exchange("GET", "::1", "/models", 200, 0.25, timings=Timings({"queue": 0.1}, cards=16))
     out = io.StringIO()
     logs.configure("info", format, out)
-    logs.about_request("r-1")
+    logs.bind_request_id("r-1")
     AccessLog().ended(exchange)
     logging.getLogger("serving.other").info("request", extra=logs.fields(exchange))
     one, other = (re.sub(r"\S+Z|serving\.\w+", "…", line) for line in out.getvalue().splitlines())
@@ -218,7 +218,7 @@ async def test_requests_side_by_side_keep_their_ids_apart():
     with logged() as stream:
 
         async def request(id: str) -> None:
-            logs.about_request(id)
+            logs.bind_request_id(id)
             await asyncio.sleep(0)
             logging.getLogger("serving.app").info(id)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.datastructures import Headers
 
-from serving.admission import works_on_pixels
+from serving.admission import needs_picture_thread
 from serving.cores import BEHIND, cores
 from serving.pixels import Pixels
 from serving.settings import Settings
@@ -178,4 +178,4 @@ def test_uploads_that_would_wait_too_long_are_refused_and_cards_are_drawn_meanwh
 def test_what_needs_a_thread_for_a_single_card(
     method: str, path: str, query: bytes, accept: str, works: bool
 ):
-    assert works_on_pixels(method, path, query, Headers({"accept": accept})) is works
+    assert needs_picture_thread(method, path, query, Headers({"accept": accept})) is works

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import keys
-from serving.rates import STORE_TIMEOUT, BadStore, Counts, Memory, Rate, RedisStore, used, wait
+from serving.rates import STORE_TIMEOUT, BadStore, Counts, MemoryStore, Rate, RedisStore, used, wait
 from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
 
-def take(memory: Memory, cards: int, rate: Rate = TWENTY, name: str = "a") -> bool:
+def take(memory: MemoryStore, cards: int, rate: Rate = TWENTY, name: str = "a") -> bool:
     allowed, _ = asyncio.run(memory.take(name, rate, cards))
     return allowed
 
@@ -52,7 +52,7 @@ def test_a_rate_is_read_as_people_write_it():
 @given(st.lists(st.tuples(st.floats(0, 90), st.integers(1, 16)), max_size=40))
 def test_no_stretch_of_time_sees_twice_the_rate_and_the_mean_is_kept(asked):
     clock = Clock()
-    memory = Memory(clock=clock)
+    memory = MemoryStore(clock=clock)
     taken = []
     for pause, cards in asked:
         clock.now += pause
@@ -66,7 +66,7 @@ def test_no_stretch_of_time_sees_twice_the_rate_and_the_mean_is_kept(asked):
 @given(st.lists(st.tuples(st.floats(0, 90), st.integers(1, 16)), min_size=1, max_size=40))
 def test_a_client_that_waits_as_told_is_let_in_and_not_a_second_sooner(asked):
     clock = Clock()
-    memory = Memory(clock=clock)
+    memory = MemoryStore(clock=clock)
     for pause, cards in asked:
         clock.now += pause
         if not take(memory, cards):
@@ -81,7 +81,7 @@ def test_a_client_that_waits_as_told_is_let_in_and_not_a_second_sooner(asked):
 
 def test_rounding_takes_nothing_from_a_wait():
     clock = Clock()
-    memory = Memory(clock=clock)
+    memory = MemoryStore(clock=clock)
     clock.now = 1.1890621968551383
     assert take(memory, 5)
     clock.now += wait(memory.counts("a", 60), TWENTY, 16)
@@ -90,7 +90,7 @@ def test_rounding_takes_nothing_from_a_wait():
 
 def test_a_quiet_minute_gives_everything_back():
     clock = Clock()
-    memory = Memory(clock=clock)
+    memory = MemoryStore(clock=clock)
     assert take(memory, 16)
     assert take(memory, 4)
     assert not take(memory, 1)
@@ -100,7 +100,7 @@ def test_a_quiet_minute_gives_everything_back():
 
 
 def test_memory_is_bounded_and_forgets_who_was_quiet_longest():
-    memory = Memory(most=100)
+    memory = MemoryStore(most=100)
     assert take(memory, 20, name="busy")
     for number in range(1000):
         take(memory, 1, name=f"address {number}")
@@ -255,7 +255,7 @@ def redis():
 @needs_redis
 def test_redis_and_memory_count_alike(redis):
     async def compare() -> None:
-        store, memory = RedisStore(redis.url), Memory()
+        store, memory = RedisStore(redis.url), MemoryStore()
         for cards in (1, 16, 2, 16, 1, 5, 3, 1):
             (allowed, one), (also, other) = [
                 await each.take("key/a", Rate(24, 3600), cards) for each in (store, memory)

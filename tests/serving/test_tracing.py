@@ -107,7 +107,7 @@ def test_a_call_for_several_requests_belongs_to_the_first_and_links_to_the_other
     memory = Memory()
     tracer = memory.provider.get_tracer("test")
     owners = [Timings(tracer=tracer, span=tracer.start_span(name)) for name in "abc"]
-    with tracing.shared([Timings(), *owners], "generator", 8):
+    with tracing.call_span([Timings(), *owners], "generator", 8):
         pass
     call = memory.spans()["call"]
     first, *others = [owner.span.get_span_context() for owner in owners if owner.span]
@@ -117,9 +117,9 @@ def test_a_call_for_several_requests_belongs_to_the_first_and_links_to_the_other
 
 
 def test_where_no_request_is_traced_a_call_is_not_either():
-    with tracing.shared([Timings(), Timings()], "generator", 2):
+    with tracing.call_span([Timings(), Timings()], "generator", 2):
         assert not trace.get_current_span().get_span_context().is_valid
-        assert tracing.carried() is None
+        assert tracing.grpc_metadata() is None
 
 
 class Recorder(grpc.GenericRpcHandler):

@@ -8,7 +8,7 @@ MOST = 128
 """Answers kept; the least recently used one goes first."""
 
 
-class Memory:
+class AnswerCache:
     """A least recently used cache; thread-safe."""
 
     def __init__(self) -> None:
