@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from serving import timings
+from serving import problems, timings
 from serving.backend import (
     RETRY_AFTER,
     BackendError,
@@ -28,21 +28,7 @@ from serving.backend import (
 from serving.bodies import Fault, Problem
 from serving.contract import MAX_ROWS
 from serving.methods import allowed, asks_of_all
-from serving.problems import (
-    BACKEND_ERROR,
-    BACKEND_UNAVAILABLE,
-    DEADLINE_EXCEEDED,
-    DRAINING,
-    INTERNAL,
-    MALFORMED_BODY,
-    MEDIA_TYPE,
-    METHOD_NOT_ALLOWED,
-    NOT_FOUND,
-    NOT_READY,
-    OVERLOADED,
-    VALIDATION,
-    Kind,
-)
+from serving.problems import Kind
 
 # A pointer may name an unknown field only where it is a plain word, as a slip of the pen is.
 PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
@@ -50,11 +36,11 @@ PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 logger = logging.getLogger(__name__)
 
 BACKEND_KINDS: dict[type[BackendError], Kind] = {
-    NotReady: NOT_READY,
-    Draining: DRAINING,
-    Overloaded: OVERLOADED,
-    Unavailable: BACKEND_UNAVAILABLE,
-    DeadlineExceeded: DEADLINE_EXCEEDED,
+    NotReady: problems.NOT_READY,
+    Draining: problems.DRAINING,
+    Overloaded: problems.OVERLOADED,
+    Unavailable: problems.BACKEND_UNAVAILABLE,
+    DeadlineExceeded: problems.DEADLINE_EXCEEDED,
 }
 """Any other error of the models is BACKEND_ERROR."""
 
@@ -95,20 +81,19 @@ def answer(refusal: Refusal, request_id: str) -> Response:
     headers = {"Cache-Control": "no-store", **refusal.headers}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in headers:
         headers["Retry-After"] = retry_after(RETRY_AFTER)
-    return Response(problem.model_dump_json(), kind.status, headers, MEDIA_TYPE)
+    return Response(problem.model_dump_json(), kind.status, headers, problems.MEDIA_TYPE)
 
 
 def internal(request_id: str) -> Response:
     """Answer a failure of our own, of which the client learns nothing but where to look."""
-    return answer(
-        Refusal(INTERNAL, "This is a fault of the gateway, not of your request. Its log has the reason."),
-        request_id,
-    )
+    detail = "This is a fault of the gateway, not of your request. Its log has the reason."
+    return answer(Refusal(problems.INTERNAL, detail), request_id)
 
 
 def from_backend(error: BackendError) -> Refusal:
     """Turn a failure of the models into a refusal; their messages are written for clients."""
-    kind = next((kind for sort, kind in BACKEND_KINDS.items() if isinstance(error, sort)), BACKEND_ERROR)
+    known = (kind for sort, kind in BACKEND_KINDS.items() if isinstance(error, sort))
+    kind = next(known, problems.BACKEND_ERROR)
     passing = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
     headers = {"Retry-After": retry_after(error.retry_after)} if passing else None
     return Refusal(kind, str(error), headers=headers)
@@ -125,7 +110,7 @@ def from_validation(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ROWS]
     if any(fault["type"] == "json_invalid" for fault in found):
         return Refusal(
-            MALFORMED_BODY,
+            problems.MALFORMED_BODY,
             "The body cannot be read as JSON. Send one plain object in UTF-8, or no body at all.",
         )
     return invalid(*(fault_at(fault["loc"], fault["type"], fault["msg"]) for fault in found))
@@ -134,7 +119,7 @@ def from_validation(error: ValidationError) -> Refusal:
 def invalid(*faults: Fault) -> Refusal:
     """Refuse a request for the rules that it breaks, each named in words too."""
     words = [f"{fault.pointer.removeprefix('/')}: {fault.detail}".removeprefix(": ") for fault in faults]
-    return Refusal(VALIDATION, " ".join(words), faults)
+    return Refusal(problems.VALIDATION, " ".join(words), faults)
 
 
 def fault_at(location: tuple[int | str, ...], code: str, message: str) -> Fault:
@@ -152,7 +137,8 @@ def fault_at(location: tuple[int | str, ...], code: str, message: str) -> Fault:
 def from_http(error: HTTPException) -> Refusal:
     """Turn a refusal of the framework's into one of ours, without its text."""
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return Refusal(NOT_FOUND, "There is nothing at this address. /openapi.json lists what there is.")
+        detail = "There is nothing at this address. /openapi.json lists what there is."
+        return Refusal(problems.NOT_FOUND, detail)
     status = HTTPStatus(error.status_code)
     kind = Kind("", status.value, status.phrase)
     return Refusal(kind, "The request was refused. /openapi.json says what this address expects.")
@@ -177,7 +163,7 @@ async def respond(request: Request, error: Exception) -> Response:
             headers = {"Allow": allowed(request)}
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers=headers)
-            refusal = Refusal(METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
+            refusal = Refusal(problems.METHOD_NOT_ALLOWED, f"Use {headers['Allow']} here.", headers=headers)
         case HTTPException() if asks_of_all(request):
             return Response(status_code=204)
         case HTTPException():
