@@ -11,7 +11,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt $(PIP) install --editable
 .PHONY: help serve test check train browser fuzz fuzz-api deploy-test bench-posted bench-train bench-recipes bench-dataset bench-doctor bench-doctor-cost bench-card bench-start bench-batching bench-serve bench-overload bench-faults bench-answers bench-encoding bench-guard bench-observing format descriptors lock hashes audit clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 serve: .venv/.serve ## start the gateway with the models that ship with it
 	@HOLOFOIL_HOST=$(HOST) HOLOFOIL_PORT=$(PORT) .venv/bin/holofoil-gateway
@@ -27,6 +27,7 @@ check: .venv/.dev ## ruff, pyright, import rules
 
 train: .venv/.training ## install what training needs, and say how to go on
 	@.venv/bin/holofoil --help
+	@echo "To use it in this shell: source .venv/bin/activate"
 
 browser: .venv/.dev ## the page's tests in a real Chromium (Debian: apt install chromium chromium-driver)
 	.venv/bin/pytest -m browser
@@ -120,12 +121,12 @@ clean: ## remove what make made
 
 .venv/.serve: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing the gateway with TensorFlow into .venv (once, about 600 MB)"
-	@$(INSTALL) ".[embedded]"
+	@$(INSTALL) ".[embedded,client]"
 	@touch $@
 
 .venv/.training: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing training into .venv (once)"
-	@$(INSTALL) ".[training]"
+	@$(INSTALL) ".[training,client]"
 	@touch $@ .venv/.serve
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt

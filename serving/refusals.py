@@ -131,7 +131,9 @@ def fault_at(location: tuple[int | str, ...], code: str, message: str) -> Fault:
         )
     if not location:
         return Fault(pointer="", code=code, detail="The body must be a JSON object.")
-    return Fault(pointer="".join(f"/{part}" for part in location), code=code, detail=f"{message}.")
+    # What pydantic says of a list that is too short; a client knows of no validation.
+    words = message.replace(" after validation", "")
+    return Fault(pointer="".join(f"/{part}" for part in location), code=code, detail=f"{words}.")
 
 
 def from_http(error: HTTPException) -> Refusal:

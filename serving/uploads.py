@@ -84,7 +84,9 @@ class Parts:
         """Decide what the part is."""
         _, options = parse_options_header(self.disposition)
         if options.get(b"name") != self.name.encode():
-            self.fault("", "unknown_part", f"Only parts with the name {self.name} are read.")
+            self.fault(
+                "", "unknown_part", f"Name each file's part {self.name}: with curl, -F {self.name}=@card.png."
+            )
         elif b"filename" not in options:
             detail = f"{self.name} came as text. Send a file: with curl, -F {self.name}=@card.png."
             self.fault(f"/{self.name}", "not_a_file", detail)

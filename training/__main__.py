@@ -52,6 +52,7 @@ def prepare(folder: Folder, out: Out, size: str = "auto", orientation: Literal["
     dataset = prepare(folder, out, *parse_size(size), orientation)
     counts = f"{len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out"
     print(f"{out}: {counts}, {dataset.size[1]}x{dataset.size[0]}.")
+    print(f"Train on them: holofoil train {shlex.quote(str(out))} RUN")
 
 
 def audit(
@@ -176,7 +177,7 @@ def train(
     else:
         raise BadConfig(
             "A resumed run keeps its configuration; with --resume only --images may change, and --doctor and "
-            "--without."
+            f"--without. Leave out the rest: holofoil train {shlex.join([str(data), str(run)])} --resume"
         )
 
 
@@ -261,6 +262,8 @@ def doctor(
     print(consult.as_json(findings) if json else consult.as_text(findings))
     if fix is not None:
         print(consult.fix(target, fix), file=sys.stderr if json else sys.stdout)
+    elif not json and (hint := consult.next_step(target, findings)):
+        print(hint)
     return consult.exit_code(findings)
 
 
@@ -307,10 +310,15 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # says on stderr what is odd about a picture
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half written is cleared away
     try:
-        sys.exit(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil"))
+        status = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="holofoil")
+        sys.stdout.flush()
+        sys.exit(status)
     except Trouble as trouble:
         print(f"holofoil: {trouble}", file=sys.stderr)
         sys.exit(trouble.status)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:  # a full disk or a folder without rights is no fault of the code
         print(f"holofoil: {refusal(error, error.filename or shlex.join(sys.argv[1:]))}", file=sys.stderr)
         sys.exit(1)

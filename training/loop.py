@@ -149,8 +149,12 @@ class Loop:
                 if self.stopped:
                     return
                 if stop:
-                    tqdm.write(f"Stopped at {self.images:,} images with a checkpoint. Go on: --resume")
+                    tqdm.write(f"Stopped at {self.images:,} images with a checkpoint.")
+                    if self.run.writes:
+                        tqdm.write(f"Go on: {self.run.to_go_on}")
                     return
+        if self.run.writes:
+            tqdm.write(self.run.to_use)
 
     def tell_pace(self, before: int, line: dict[str, float]) -> None:
         """Say once how long the rest will take, and what to do if that is too long."""

@@ -169,6 +169,20 @@ class Run:
         if self.writes:
             replace_text(self.folder / "data.json", json.dumps(asdict(data), indent=2))
 
+    @property
+    def to_go_on(self) -> str:
+        """The command that goes on with this run."""
+        return f"holofoil train {shlex.quote(self.data.folder)} {shlex.quote(str(self.folder))} --resume"
+
+    @property
+    def to_use(self) -> str:
+        """What to do with a run that has ended."""
+        run = shlex.quote(str(self.folder))
+        return (
+            f"Look at it: {self.folder / 'report.html'}\nMeasure its cards: holofoil evaluate {run}\n"
+            f"Publish it: holofoil export {run} STORE"
+        )
+
     @contextmanager
     def damage_told(self, name: str) -> Iterator[None]:
         """Turn what reading a damaged file raises into BadRun."""

@@ -39,7 +39,15 @@ def gateway_options(parser: argparse.ArgumentParser) -> None:
 def gateway(options: argparse.Namespace) -> "Generator[Holofoil]":
     """Open a client whose errors become Trouble."""
     try:
-        from serving.client import Busy, Holofoil, HolofoilError, RateLimited, TooLate, Unreachable
+        from serving.client import (
+            Busy,
+            Holofoil,
+            HolofoilError,
+            NotAllowed,
+            RateLimited,
+            TooLate,
+            Unreachable,
+        )
 
         url = options.url or os.environ.get("HOLOFOIL_URL") or HERE
         client = Holofoil(url, key(options), timeout=options.timeout)
@@ -50,6 +58,9 @@ def gateway(options: argparse.Namespace) -> "Generator[Holofoil]":
             yield client
     except ValueError as error:
         raise Trouble(USAGE, str(error)) from None
+    except NotAllowed as error:
+        hint = "" if key(options) else " Put it into HOLOFOIL_KEY, or name its file with --key-file."
+        raise Trouble(REFUSED, f"{error}{hint}") from None
     except HolofoilError as error:
         later = isinstance(error, Busy | RateLimited | TooLate | Unreachable)
         raise Trouble(LATER if later else REFUSED, str(error)) from None

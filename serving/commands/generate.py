@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> None:
         from serving.noise import SEEDS
 
         named = format_of(options.out, FORMATS)
-        if options.n != 1 and (named or options.out == PIPE):
+        if options.n < 1:
+            raise Trouble(USAGE, "Give -n 1 or more cards.")
+        if options.n > 1 and (named or options.out == PIPE):
             where = "a file" if named else "a pipe"
             raise Trouble(USAGE, f"Only one card fits into {where}; give -o a folder, as in -o cards{os.sep}")
         format: Format = options.format or named or "png"

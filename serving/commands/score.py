@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from serving.client.message import Call
 
 
+TITLE = "percentile  probability    logit  file\n"
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for what to judge, and what to print."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG or WebP file, or - for stdin")
@@ -34,8 +37,7 @@ def run(options: argparse.Namespace) -> None:
         pictures = [sys.stdin.buffer.read() if name == PIPE else name for name in options.files]
         asking = calls.score_lenient if options.lenient else calls.score
         asked = cast("Sequence[Call[list[JudgedCard | UnreadCard]]]", asking(pictures))
-        if not options.json:
-            sys.stdout.write("percentile  probability    logit  file\n")
+        title = "" if options.json else TITLE
         unread = 0
         with Progress("judged", len(pictures)) as progress:
             found = (card for call in asked for card in client.fetch(call))
@@ -43,7 +45,9 @@ def run(options: argparse.Namespace) -> None:
                 named = card.model_copy(update={"filename": readable(name)})
                 unread += isinstance(card, UnreadCard)
                 progress.add(1)
-                sys.stdout.write(f"{named.model_dump_json() if options.json else in_columns(named)}\n")
+                line = named.model_dump_json() if options.json else in_columns(named)
+                sys.stdout.write(f"{title}{line}\n")
+                title = ""
     if unread:
         raise Trouble(REFUSED, f"{unread} of {len(pictures)} could not be read.")
 

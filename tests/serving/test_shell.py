@@ -111,9 +111,9 @@ def test_a_file_that_cannot_be_drawn_is_a_wrong_command_line(ran, url, tmp_path)
 
 
 def test_several_cards_go_to_a_folder_and_to_none_that_is_called_as_a_file(ran, url, tmp_path):
-    for count in (0, 2):
-        line = complaint(ran("generate", "-n", count, "-o", tmp_path / "card.png", url=url), 2)
-        assert "Only one card fits into a file; give -o a folder" in line
+    line = complaint(ran("generate", "-n", 2, "-o", tmp_path / "card.png", url=url), 2)
+    assert "Only one card fits into a file; give -o a folder" in line
+    assert "-n 1 or more" in complaint(ran("generate", "-n", 0, "-o", tmp_path / "card.png", url=url), 2)
     assert "a folder with /" in complaint(ran("generate", "-n", 2, "-o", tmp_path / "c.bmp", url=url), 2)
     assert os.listdir(tmp_path) == []
     assert ran("generate", "-n", 2, "--seed", 1, "-o", f"{tmp_path}/card.png/", url=url).returncode == 0
@@ -168,7 +168,9 @@ def test_files_are_judged_in_their_order(ran, url, tmp_path):
 def test_a_bad_or_missing_file_is_one_line_with_its_name(ran, url, tmp_path):
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")
-    assert "notes.txt" in complaint(ran("score", notes, url=url), 1)
+    refused = ran("score", notes, url=url)
+    assert "notes.txt" in complaint(refused, 1)
+    assert refused.stdout == b""  # no title above nothing
     assert "none.png" in complaint(ran("score", tmp_path / "none.png", url=url), 1)
 
 
@@ -254,6 +256,7 @@ def test_the_key_comes_from_the_environment_or_a_file_and_is_never_shown(ran, tm
             complaint(ran("ready", "--key-file", file, url=server.url), 1),
             complaint(ran("ready", url=server.url), 1),
         ]
+    assert ["into HOLOFOIL_KEY" in line for line in shown] == [False, False, False, True]
     sent = [asked.headers.get("authorization") for asked in server.asked]
     assert sent == ["Bearer from-variable", "Bearer from-file", "Bearer from-file", None]
     file.write_text("s3cret é")

@@ -110,6 +110,7 @@ def test_a_flood_of_parts_is_not_read_to_its_end():
 )
 def test_a_part_that_is_no_file_of_ours_is_refused(disposition, code):
     refused = refusal(part(b"x", disposition) + b"--edge--")
+    assert "-F files=@card.png" in refused.errors[0].detail
     assert refused.kind.name == "validation"
     assert refused.errors[0].code == code
 

@@ -57,7 +57,7 @@ REFUSED = [
     (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
     (["train", __file__, "out"], "is no prepared dataset"),
     (["train", "nowhere", __file__], "is a file. Name a folder for the run"),
-    (["train", "nowhere", "out", "--resume", "--batch", "4"], "only --images may change"),
+    (["train", "nowhere", "out", "--resume", "--batch", "4"], "rest: holofoil train nowhere out --resume"),
     (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
     (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
     (["export", "nowhere", "out"], "holds no run"),

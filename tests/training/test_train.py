@@ -349,7 +349,9 @@ def test_a_run_whose_dataset_was_moved_knows_where_it_is(data, run, tmp_path):
 
 def test_a_run_that_is_over_says_so(data, run, capsys):
     train.resume(data, run.folder)
-    assert "is over: it has shown 16 images. --images moves its end" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "is over: it has shown 16 images. --images moves its end" in printed
+    assert f"Publish it: holofoil export {run.folder} STORE" in printed
 
 
 def refuse_ignored(sent):
@@ -374,7 +376,8 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_that_can_be_resumed(data, tmp_path)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert "Go on: --resume" in output
+    assert f"Go on: holofoil train {data} {tmp_path / 'run'} --resume" in output
+    assert "holofoil export" not in output  # it has not ended
     assert "Traceback" not in output
     run = Run.open(tmp_path / "run")
     images = run.restore(Networks.build(run.config))

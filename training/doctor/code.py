@@ -1,15 +1,20 @@
 """The doctor for code: what is wrong with a Keras GAN's script or notebook, read without running it."""
 
+import ast
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.doctor.finding import Finding, worst_first
+from training.doctor.scripts.complete import READS_PICTURES
 from training.doctor.scripts.repair import not_rebuilt
 from training.doctor.scripts.repair import repair as mended_text
 from training.doctor.scripts.rules import RULES
 from training.doctor.scripts.script import Script
 from training.doctor.scripts.source import BadScript, listed, read
 
+FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "flax": "JAX", "paddle": "Paddle", "mxnet": "MXNet"}
+INSTEAD = "It can judge what a training prints, of any framework: save that to a file, and name the file."
 OF_A_STEP = frozenset({"C3", "C8", "C10", "C15", "C16", "C19", "C22"})
 """Findings that a training step written anew mends, and no change where they stand."""
 
@@ -27,8 +32,19 @@ def understood(path: Path) -> Script:
     """Read a script and find its networks."""
     script = Script(read(path))
     if not (script.generators or script.discriminators or script.trains):
-        raise BadScript(f"{path} holds no Keras GAN that can be made out: no generator, no discriminator.")
+        raise BadScript(f"{path} {foreign(script) or 'holds no Keras GAN that can be made out'}. {INSTEAD}")
     return script
+
+
+def foreign(script: Script) -> str | None:
+    """Say which other framework a script is written for, None if it imports none."""
+    for node in ast.walk(script.tree):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for module in modules:
+            if framework := FRAMEWORKS.get(module.partition(".")[0]):
+                return f"is written for {framework}; the doctor reads code for Keras alone"
+    return None
 
 
 def diagnose(script: Script) -> list[Finding]:
@@ -45,18 +61,25 @@ class Repaired:
     left: list[Finding]
     why: str = ""
     """Why the script was given no training step, which some of those left would take."""
+    reads_pictures: bool = False
+    """Whether an excerpt was made whole, and takes its pictures from the folder that it is called with."""
 
     def __str__(self) -> str:
         """Say it in a few lines."""
         lines = [f"Wrote {self.out}."]
         lines += [f"  mended: {finding.id} {finding.name} ({finding.where})" for finding in self.mended]
-        lines += [f"  not mended: {finding.id} {finding.name} ({finding.where})" for finding in self.left]
+        lines += [
+            f"  not mended: {finding.id} {finding.name} ({finding.where} of {self.out.name})"
+            for finding in self.left
+        ]
         waiting = sorted({finding.id for finding in self.left} & OF_A_STEP, key=lambda id: int(id[1:]))
         if self.why and waiting:
             lines.append(
                 f"  For {listed(waiting)} the training step would be written anew, which --fix cannot do "
                 f"here: {self.why}. Each finding says what to do by hand."
             )
+        if self.reads_pictures:
+            lines.append(f"Run it on a folder of pictures: python {shlex.quote(str(self.out))} FOLDER")
         return "\n".join(lines)
 
 
@@ -71,9 +94,11 @@ def repair(path: Path, out: Path) -> Repaired:
             f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file."
         )
     script = understood(path)
-    text = f"# Repaired from {path.name} by `holofoil doctor --fix`.\n" + mended_text(script)
-    out.write_text(text, encoding="utf-8")
+    mended_script = mended_text(script)
+    out.write_text(
+        f"# Repaired from {path.name} by `holofoil doctor --fix`.\n{mended_script}", encoding="utf-8"
+    )
     left = diagnose(understood(out))
     still = {finding.id for finding in left}
     mended = [finding for finding in diagnose(script) if finding.id not in still]
-    return Repaired(out, mended, left, not_rebuilt(script))
+    return Repaired(out, mended, left, not_rebuilt(script), READS_PICTURES in mended_script)

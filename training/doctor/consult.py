@@ -1,6 +1,7 @@
 """Choosing the doctor for a script, a run or a log, and writing what it finds for people and for programs."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def as_text(findings: Sequence[Finding]) -> str:
     ]
     summary = f"{len(findings)} finding{'s' * (len(findings) != 1)}: {', '.join(counts)}."
     return "\n\n".join([*map(str, worst_first(findings)), summary]) if findings else "healthy: nothing found."
+
+
+def next_step(target: Path, findings: Sequence[Finding]) -> str:
+    """Say how to have a script repaired; nothing where no finding calls for it."""
+    if target.suffix not in SCRIPTS or not exit_code(findings):
+        return ""
+    mended = shlex.quote(f"{target.stem}-mended.py")
+    return f"Write a repaired copy: holofoil doctor {shlex.quote(str(target))} --fix {mended}"
 
 
 def as_json(findings: Sequence[Finding]) -> str:

@@ -163,6 +163,7 @@ def test_a_field_that_breaks_a_rule_is_named(client, body, pointer):
     answer = client.post("/morph", content=json.dumps(body), headers={"Content-Type": "application/json"})
     problem = is_problem(answer, 422, "validation")
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    assert "after validation" not in problem["detail"]  # as pydantic says of a list
 
 
 def test_what_stands_in_the_address_is_not_passed_over(client):

@@ -206,6 +206,18 @@ def test_a_report_behind_an_endless_loop_is_found(tmp_path):
     assert "C14" in ids(write(tmp_path, text))
 
 
+def test_a_star_from_keras_hides_no_slip_and_makes_none(tmp_path):
+    posted = (SCRIPTS / "posted.py").read_text()
+    star = "from tensorflow.keras.layers import *\nfrom tensorflow.keras.models import *\n"
+    slips = [finding.what for finding in examine(write(tmp_path, star + posted)) if finding.id == "C1"]
+    assert slips == ["`areport_progress` is defined nowhere.", "`I` is defined nowhere."]
+    used = "\n\ndef load_models(average):\n    return load_model(average), Average, add\n"
+    found = examine(write(tmp_path, star + posted + used))
+    assert [finding.what for finding in found if finding.id == "C1"] == slips
+    elsewhere = "from cards import *\n"  # nobody knows what that brings
+    assert "C1" not in ids(write(tmp_path, elsewhere + posted))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
@@ -214,6 +226,7 @@ def test_a_report_behind_an_endless_loop_is_found(tmp_path):
         ("a.py", "x = 1\0", "null bytes"),
         ("a.py", "import os\nprint(os.name)\n", "no Keras GAN"),
         ("a.py", "", "no Keras GAN"),
+        ("a.py", "import torch.nn as nn\nnet = nn.Linear(1, 1)\n", "for PyTorch.*what a training prints"),
         ("a.ipynb", "{}", "no notebook"),
         ("a.ipynb", "[1]", "no notebook"),
         ("a.ipynb", "not json", "no notebook"),

@@ -1,7 +1,9 @@
 """`holofoil doctor` as it is called."""
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,10 @@ def test_findings_are_printed_worst_first_and_summed_up():
     lines = ran.stdout.strip().splitlines()
     assert ran.returncode == 1
     assert lines[0].startswith("critical C1 undefined name (line 108)")
-    assert lines[-1] == "14 findings: 4 critical, 4 warning, 6 note."
+    assert lines[-2] == "14 findings: 4 critical, 4 warning, 6 note."
+    assert lines[-1] == (
+        f"Write a repaired copy: holofoil doctor {SCRIPTS / 'posted.py'} --fix posted-mended.py"
+    )
 
 
 def test_healthy_code_gets_one_line():
@@ -45,6 +50,10 @@ def test_machines_get_json():
 def test_a_repaired_script_is_written_and_told(tmp_path):
     ran = doctor(SCRIPTS / "posted.py", "--fix", tmp_path / "mended.py")
     assert "mended: C3" in ran.stdout
+    assert re.search(r"not mended: C17 weaker by parameters only \(line \d+ of mended.py\)", ran.stdout)
+    assert ran.stdout.splitlines()[-1] == (
+        f"Run it on a folder of pictures: python {tmp_path / 'mended.py'} FOLDER"
+    )
     assert (tmp_path / "mended.py").exists()
 
 
@@ -66,6 +75,13 @@ def test_a_target_that_the_system_refuses_ends_with_2_as_well():
     )
     with pytest.raises(BadTarget, match="File name too long"):
         consult.consult(Path("x" * 300))
+
+
+def test_a_log_without_numbers_says_where_they_would_be(tmp_path):
+    (tmp_path / "log.csv").write_text("step,d_loss,g_loss\n")
+    ran = doctor(tmp_path / "log.csv")
+    assert ran.returncode == 2
+    assert "Name the file that the losses are written to" in ran.stderr
 
 
 def test_notes_alone_are_no_failure():
@@ -129,3 +145,9 @@ def test_a_script_has_no_columns():
     ran = doctor(SCRIPTS / "posted.py", "--columns", "d_loss=a")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "--columns and --plot are for logs" in ran.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"{sys.executable} -m training doctor {SCRIPTS / 'posted.py'} | true; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, "")

@@ -15,6 +15,7 @@ from training.doctor.scripts.rules_names import (
 )
 from training.doctor.scripts.script import Script
 
+READS_PICTURES = "cards = load_cards(sys.argv[1])"
 LOADER = '''\
 def load_cards(path):
     """Read a folder of pictures, or the first array of a .npz file (n, {height}, {width}, 3), as {made}."""
@@ -117,7 +118,11 @@ def call_of(script: Script, train: Function) -> str | None:
     if not is_excerpt(script):
         return None
     made = {Role.GENERATOR: "generator", Role.DISCRIMINATOR: "discriminator", Role.STACK: "gan"}
-    lines = ["cards = load_cards(sys.argv[1])  # a folder of pictures, or a .npz file"]
+    lines = [
+        "if len(sys.argv) != 2:",
+        '    sys.exit(f"usage: python {sys.argv[0]} FOLDER    (of pictures; or a .npz file)")',
+        READS_PICTURES,
+    ]
     for role, name in made.items():
         builder = next((found for found in script.reader.networks if found.role == role), None)
         function = script.reader.functions.get(builder.name) if builder else None

@@ -1,12 +1,13 @@
 """Names that nothing defines."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from difflib import get_close_matches
 
 from pyflakes.checker import Checker
-from pyflakes.messages import UndefinedName
+from pyflakes.messages import ImportStarUsage, UndefinedName
 
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.networks import KINDS
@@ -32,6 +33,14 @@ KERAS = {
     "Model": "tensorflow.keras",
     "RMSprop": "tensorflow.keras.optimizers",
     "Sequential": "tensorflow.keras",
+}
+
+KERAS_STAR = re.compile(r"(tensorflow\.(python\.)?)?keras\.(layers|models|optimizers)")
+"""Modules whose `import *` brings classes, and of functions only these."""
+KERAS_FUNCTIONS = {
+    *("add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"),
+    *("clone_model", "load_model", "model_from_config", "model_from_json", "model_from_yaml", "save_model"),
+    *("deserialize", "get", "serialize"),
 }
 
 MOVED = {
@@ -95,9 +104,20 @@ def undefined(script: Script) -> dict[str, list[int]]:
     """Return each undefined name and its lines, by pyflakes."""
     found: dict[str, list[int]] = defaultdict(list)
     for message in Checker(script.tree, filename=str(script.source.path)).messages:
-        if isinstance(message, UndefinedName) and message.message_args[0] not in NOTEBOOK:
-            found[message.message_args[0]].append(message.lineno)
+        name = str(message.message_args[0]) if message.message_args else ""
+        if (isinstance(message, UndefinedName) and name not in NOTEBOOK) or (
+            isinstance(message, ImportStarUsage) and is_slip_beside_star(script, message)
+        ):
+            found[name].append(message.lineno)
     return found
+
+
+def is_slip_beside_star(script: Script, message: ImportStarUsage) -> bool:
+    """Tell whether a name that `import *` might bring is none of Keras', and a slip of a defined one."""
+    name, modules = message.message_args
+    from_keras = all(KERAS_STAR.fullmatch(module) for module in modules.split(", "))
+    of_keras = name in KERAS_FUNCTIONS or re.match("[A-Z].", name)
+    return from_keras and not of_keras and slip_of(script, name, message.lineno) is not None
 
 
 def slip_of(script: Script, name: str, line: int) -> str | None:
