@@ -11,8 +11,8 @@ Noise = NDArray[np.float32]  # (n, noise_size)
 Labels = NDArray[np.int32]  # (n,), each an index into ModelInfo.classes
 Cards = NDArray[np.uint8]  # (n, height, width, 3)
 
-REPLACED = "The models were just replaced by others that know other kinds of card. Try again."
-"""Of NotReady: the labels refer to kinds that the models no longer have."""
+REPLACED = "The models were just replaced by others of another size, or with other kinds of card. Try again."
+"""Of NotReady: rows were made for models that are no longer there."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.head_timer: TimerHandle | None = None
         self.answer_timer: TimerHandle | None = None
-        self.head_size = 0  # bytes of a head that is not whole yet
+        self.head_size = 0  # bytes of a head that is not whole yet, or since the last piece of a body
         self.in_body = False
         self.unanswered: deque[RequestResponseCycle] = deque()
         self.refusal = MALFORMED
@@ -74,7 +74,7 @@ class Connection(HttpToolsProtocol):
             return
         if not self.in_body:
             data = head.without_upgrade(data)
-            self.head_size += len(data)
+        self.head_size += len(data)
         self.chunk = b"" if self.in_body else data
         super().data_received(data)
         self.chunk = b""  # up to 256 KiB, which no idle connection should hold
@@ -86,6 +86,11 @@ class Connection(HttpToolsProtocol):
             self.refuse(head.TOO_LARGE)
         elif not self.in_body and not self.unanswered and self.timeout_keep_alive_task is None:
             self.await_head()  # its first bytes have ended the keep-alive timeout
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one behind a body is a trailer, and no header of the request (RFC 9110, 6.5.1)."""
+        if not self.in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Check a head that is complete, and let its request in, shed it or refuse it."""
@@ -142,13 +147,15 @@ class Connection(HttpToolsProtocol):
         return start.startswith(self.parser.get_method()) and len(body) == length_of(headers)
 
     def on_body(self, body: bytes) -> None:
-        """Pass on what is for the application."""
+        """Pass on what is for the application; what chunks have beside it may be no larger than a head."""
+        self.head_size = 0
         if not self.shed:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next head, of which a part may have come already."""
         self.in_body = False
+        self.head_size = 0
         if not self.shed:
             super().on_message_complete()
 

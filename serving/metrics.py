@@ -145,7 +145,10 @@ class Metrics:
 
     def page(self, accept: str) -> Response:
         """Return what a scrape gets, as OpenMetrics where Accept asks for it. Takes milliseconds."""
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except TypeError:  # of a version that is no number
+            encode, media_type = choose_encoder("")
         return Response(encode(self.registry), media_type=media_type)
 
     def serve(self, host: str, port: int) -> "MetricsServer":

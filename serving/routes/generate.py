@@ -86,7 +86,7 @@ async def generate(request: Request, caller: MayGenerate) -> Response:
         return Response(file, 200, headers, media_type)
     files = await encode(gateway, drawn.cards, format, quality)
     if media_type == JSON:
-        drawing = as_drawing(drawn, files, ordered, format, info)
+        drawing = as_drawing(drawn, files, ordered, format)
         return Response(drawing.model_dump_json(), 200, headers, media_type)
     if media_type == archive.MEDIA_TYPE:
         names = [file_name("card", ordered.mark(index), format) for index in range(len(files))]
@@ -144,10 +144,9 @@ def negotiate(headers: Headers, body: GenerateBody) -> tuple[str, cards.Format]:
     return chosen, images.get(chosen, body.output_format)
 
 
-def as_drawing(
-    drawn: Drawn, files: list[bytes], ordered: Order, format: cards.Format, info: ModelInfo
-) -> Drawing:
+def as_drawing(drawn: Drawn, files: list[bytes], ordered: Order, format: cards.Format) -> Drawing:
     """Put cards into the JSON answer."""
+    height, width = drawn.cards.shape[1:3]
     return Drawing(
         id=f"gen_{secrets.token_hex(12)}",
         created=int(time.time()),
@@ -158,8 +157,8 @@ def as_drawing(
                 seed=ordered.seeds[index],
                 label=drawn.kinds[index],
                 media_type=f"image/{format}",
-                width=info.width,
-                height=info.height,
+                width=width,
+                height=height,
                 b64_json=base64.b64encode(file).decode(),
             )
             for index, file in enumerate(files)

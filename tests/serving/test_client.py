@@ -5,6 +5,7 @@ import copy
 import inspect
 import io
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -830,7 +831,10 @@ def test_pauses_that_nobody_named_grow_to_eight_seconds():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("3", 3), (" 0 ", 0), ("soon", None), ("", None), ("-1", None), ("²", None), ("1.5", None)],
+    [
+        *[("3", 3), (" 0 ", 0), ("9" * 5000, math.inf)],
+        *[(value, None) for value in ("soon", "", "-1", "²", "1.5", f"1 Jan {'9' * 20} 00:00:00 GMT")],
+    ],
 )
 def test_retry_after_is_seconds(value, expected):
     assert retry_after(Reply(503, {"retry-after": value}, b"")) == expected

@@ -379,7 +379,24 @@ def test_a_large_head_within_the_bounds_is_read(program):
         assert read(connection).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+CHUNKED = (
+    b"POST /generate HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"GET / HTTP/1.1\r\n",
+        CHUNKED + b"0\r\nX: ",
+        CHUNKED + b"0\r\n",
+        CHUNKED + b"1;x=",
+    ],
+    ids=["target", "header", "headers", "trailer", "trailers", "extension of a chunk"],
+)
 def test_an_endless_head_is_not_kept_in_memory(program, start):
     piece = b"a: b\r\n" * 10_000 if start.endswith(b"\n") else b"a" * 60_000
     before = program.process.memory_info().rss
@@ -444,6 +461,26 @@ def test_a_body_in_another_coding_is_not_taken_for_what_it_holds(program, coding
         connection.sendall(head.encode() + b"0\r\n\r\n")
         found = problem(read(connection))
     assert (found["status"], found["type"]) == (501, "/problems/unknown-coding")
+
+
+def test_trailers_are_no_headers_of_this_request_or_the_next(program):
+    """A proxy that passes them on has not looked at them as it has at headers."""
+    with program.connect() as connection:
+        connection.sendall(CHUNKED + b'8\r\n{"n":99}\r\n0\r\nX-Request-ID: mine\r\nHost: y\r\n\r\n')
+        connection.sendall(request(b"Connection: close"))
+        received = read(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"422", b"200"]
+    assert b"mine" not in received
+
+
+def test_many_small_chunks_are_no_large_head(program):
+    """Each has more bytes around it than in it."""
+    body = b'{"n": 99}'.ljust(20_000)
+    with program.connect() as connection:
+        connection.sendall(CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+        connection.sendall(request(b"Connection: close"))
+        received = read(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d{3}) ", received) == [b"422", b"200"]
 
 
 def test_pipelined_requests_are_answered_in_order(program):

@@ -211,6 +211,19 @@ async def test_of_newer_versions_the_newest_that_can_be_loaded_takes_over(store)
     await backend.close()
 
 
+async def test_rows_for_models_that_were_replaced_meanwhile_are_to_be_asked_for_again(backend):
+    info = await backend.info()
+    wider = np.zeros((1, info.noise_size + 1), np.float32)
+    larger = np.zeros((1, info.height + 8, info.width, 3), np.uint8)
+    for asked in (
+        backend.generate(wider),
+        backend.generate(NOISE, np.zeros(len(NOISE), np.int32)),
+        backend.score(larger),
+    ):
+        with pytest.raises(NotReady, match="replaced"):
+            await asked
+
+
 async def test_models_that_were_replaced_are_freed(store):
     gc.unfreeze()
     embedded = watching(store)
@@ -317,6 +330,8 @@ async def test_the_kinds_are_those_of_the_model_card(store):
     assert (await backend.info()).classes == ("elves", "goblins")
     drawn = await backend.generate(NOISE, np.array([1, 0, 1], np.int32))
     assert drawn.cards[:, 0, 0, 0].tolist() == [1, 0, 1]
+    with pytest.raises(NotReady, match="replaced"):  # by models with kinds, since the request came
+        await backend.generate(NOISE)
     await backend.close()
 
 

@@ -180,6 +180,7 @@ def test_the_metric_of_the_models_follows_the_version_that_answers():
     ("accept", "media_type", "read"),
     [
         ("", "text/plain", read_text),
+        (f"{OPEN};version=latest", "text/plain", read_text),
         (
             f"{OPEN};version=1.0.0,text/plain;q=0.5",
             OPEN,

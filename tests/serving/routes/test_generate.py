@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
@@ -41,6 +42,20 @@ def test_sixteen_cards_differ_and_are_counted_from_the_seed(client):
     assert [card["seed"] for card in data] == [SEEDS - 1, *range(15)]
     assert [card["index"] for card in data] == list(range(16))
     assert len({card["b64_json"] for card in data}) == 16
+
+
+class ResizedBackend(FakeBackend):
+    """Has models of larger cards from its first call on."""
+
+    async def generate(self, noise, labels=None, *, deadline=None):
+        self.model = replace(self.model, version=f"{self.model.version}1", height=140, width=100)
+        return await super().generate(noise, labels, deadline=deadline)
+
+
+def test_cards_of_models_that_were_replaced_meanwhile_have_their_own_size():
+    with live(ResizedBackend()) as url, client_of(url) as client:
+        (card,) = client.post("/generate").json()["data"]
+        assert (card["height"], card["width"]) == picture(card).shape[:2] == (140, 100)
 
 
 def test_a_card_can_be_drawn_again_alone_from_its_seed(client):

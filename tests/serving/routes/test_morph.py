@@ -53,14 +53,15 @@ def test_a_moving_picture_passes_every_seed(client, accept, media_type, ending):
         assert difference.mean() < (1 if media_type == "image/apng" else 12)
 
 
-def test_a_picture_moves_as_slowly_as_it_is_told(client):
+@pytest.mark.parametrize(("milliseconds", "of_gif"), [(250, 250), (5000, 5000), (29, 30), (22, 20)])
+def test_a_picture_moves_as_slowly_as_it_is_told(client, milliseconds, of_gif):
     for media_type in ("image/webp", "image/gif", "image/apng"):
-        body = {"seeds": [1, 2], "frames": 3, "milliseconds": 250}
+        body = {"seeds": [1, 2], "frames": 3, "milliseconds": milliseconds}
         moving = Image.open(
             io.BytesIO(client.post("/morph", json=body, headers={"Accept": media_type}).content)
         )
         durations = [frame.info["duration"] for frame in ImageSequence.Iterator(moving) if frame.load()]
-        assert set(durations) == {250}
+        assert set(durations) == {of_gif if media_type == "image/gif" else milliseconds}
         assert moving.info["loop"] == 0
 
 
