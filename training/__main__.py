@@ -33,6 +33,7 @@ def sample_cards(out: Out, count: int = 1000, seed: int = 0) -> None:
     from training.sample_cards.cards import sample_cards
 
     sample_cards(out, count, seed)
+    print(f"Next: holofoil prepare {shlex.quote(str(out))} DATA")
 
 
 def prepare(folder: Folder, out: Out, size: str = "auto", orientation: Literal["one", "any"] = "one") -> None:
@@ -52,7 +53,7 @@ def prepare(folder: Folder, out: Out, size: str = "auto", orientation: Literal["
     dataset = prepare(folder, out, *parse_size(size), orientation)
     counts = f"{len(dataset.train):,} cards to train on, {len(dataset.holdout):,} held out"
     print(f"{out}: {counts}, {dataset.size[1]}x{dataset.size[0]}.")
-    print(f"Train on them: holofoil train {shlex.quote(str(out))} RUN")
+    print(f"Next: holofoil train {shlex.quote(str(out))} RUN")
 
 
 def audit(

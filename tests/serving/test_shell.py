@@ -211,7 +211,7 @@ def test_nobody_there_may_be_tried_later_and_a_wrong_command_line_may_not(ran, u
     assert "timeout" in complaint(ran("ready", "--timeout", "inf", url=url), 2)
     assert ran("generate", "-n", "many", url=url).returncode == 2
     assert ran("paint", url=url).returncode == 2
-    assert "n: Input should be" in complaint(ran("generate", "-n", 0, url=url), 1)
+    assert "truncation: Input should be" in complaint(ran("generate", "--truncation", 3, url=url), 1)
 
 
 @pytest.mark.parametrize(

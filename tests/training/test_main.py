@@ -102,6 +102,14 @@ def test_a_command_ends_its_process_with_the_same_words_and_code():
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_command_that_is_done_names_the_next(tmp_path):
+    cards, data = tmp_path / "some cards", tmp_path / "data"
+    drawn = holofoil("sample-cards", str(cards), "--count", "16")
+    assert drawn.stdout == f"Next: holofoil prepare '{cards}' DATA\n"
+    prepared = holofoil("prepare", str(cards), str(data))
+    assert prepared.stdout.splitlines()[-1] == f"Next: holofoil train {data} RUN"
+
+
 def test_a_disk_that_refuses_is_told_without_a_traceback(tmp_path):
     (tmp_path / "file").touch()
     answer = holofoil("sample-cards", str(tmp_path / "file" / "cards"), "--count", "1")
