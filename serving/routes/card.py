@@ -8,7 +8,7 @@ from serving.access import MayGenerate
 from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, encoding_wait, quality_of
 from serving.gateway import gateway_of
-from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
+from serving.openapi import IMAGES, WAIT, WORK, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
 from serving.problems import PRECONDITION_FAILED, Refusal
 from serving.query import read_query
@@ -16,7 +16,7 @@ from serving.query import read_query
 KEPT = "max-age=86400"
 """A day: the card never changes, yet other models may be exported."""
 
-KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)
+KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *WORK)
 
 router = APIRouter()
 
