@@ -35,6 +35,7 @@ HEADERS = {
         "RateLimit": "Cards left, and in how many seconds there are more, where there is a rate.",
         "RateLimit-Policy": "The rate: q cards in w seconds.",
         "Retry-After": "Seconds to wait before asking again.",
+        "Server-Timing": "Milliseconds by stage, as far as it was met: queue, decode, infer, encode.",
         "Vary": "The request's headers that the answer depends on.",
         "WWW-Authenticate": "How to bring a key.",
         "X-Label": "The kind of the card, percent-encoded, where the models know kinds.",
@@ -45,6 +46,8 @@ HEADERS = {
 }
 
 RATES = ("RateLimit", "RateLimit-Policy")
+WORK = ("Server-Timing", *RATES)
+"""Of every answer of a route whose cards are counted."""
 
 PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
@@ -52,7 +55,7 @@ PROBLEM_HEADERS = {
     405: ("Allow",),
     406: ("Vary",),
     415: ("Accept-Encoding", "Accept-Post"),
-    429: ("Retry-After", *RATES),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
 
@@ -153,11 +156,12 @@ def parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems that a route may answer with besides those of ANYWHERE, each with an example."""
     found = sorted({*ANYWHERE, *statuses})
-    return {status: refusal([kind for kind in KINDS if kind.status == status]) for status in found}
+    always = WORK if 429 in statuses else ()
+    return {status: refusal([kind for kind in KINDS if kind.status == status], always) for status in found}
 
 
-def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:
-    """Describe the problems of one status."""
+def refusal(kinds: Sequence[Kind], always: Sequence[str]) -> dict[str, Any]:
+    """Describe the problems of one status; `always` are headers of the route, whatever it answers."""
     examples = {
         kind.name: {"summary": kind.title, "value": problem_of(Refusal(kind, kind.cure), "7f3a").model_dump()}
         for kind in kinds
@@ -167,6 +171,6 @@ def refusal(kinds: Sequence[Kind]) -> dict[str, Any]:
     return {
         "description": f"{HTTPStatus(status).phrase}. "
         + " ".join(f"`{kind.name}`: {kind.title}." for kind in kinds),
-        "headers": response_headers("Cache-Control", *PROBLEM_HEADERS.get(status, ())),
+        "headers": response_headers("Cache-Control", *PROBLEM_HEADERS.get(status, ()), *always),
         "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }

@@ -39,7 +39,7 @@ class Pace:
         if not self._calls:
             return 0.0, 0.0
         variance = self._rows_squared - self._rows**2
-        if variance < ALIKE * self._rows_squared:
+        if variance <= ALIKE * self._rows_squared:
             return self._seconds, 0.0
         slope = max(0.0, (self._rows_seconds - self._rows * self._seconds) / variance)
         return max(0.0, self._seconds - slope * self._rows), min(slope, self._seconds / self._rows)

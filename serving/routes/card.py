@@ -8,7 +8,7 @@ from serving.access import MayGenerate
 from serving.bodies import CardQuery
 from serving.drawing import card_headers, draw, encode, encoding_wait, quality_of
 from serving.gateway import gateway_of
-from serving.openapi import IMAGES, RATES, WAIT, header, parameters, refusals, response_headers
+from serving.openapi import IMAGES, WAIT, WORK, header, parameters, refusals, response_headers
 from serving.patience import deadline_of
 from serving.problems import PRECONDITION_FAILED
 from serving.query import read_query
@@ -17,7 +17,7 @@ from serving.refusals import Refusal
 KEPT = "max-age=86400"
 """A day: a card never changes, but other models may be published."""
 
-KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)
+KNOWN = ("ETag", "Cache-Control", "X-Model-Version", "Preference-Applied", *WORK)
 
 router = APIRouter()
 

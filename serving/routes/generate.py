@@ -17,7 +17,7 @@ from serving.contract import GENERATE
 from serving.drawing import Drawn, card_headers, draw, encode, encoding_wait, file_header, quality_of
 from serving.file_names import file_name
 from serving.gateway import gateway_of
-from serving.openapi import IMAGES, RATES, WAIT, file_content, json_body, refusals, response_headers
+from serving.openapi import IMAGES, WAIT, WORK, file_content, json_body, refusals, response_headers
 from serving.order import Order
 from serving.patience import deadline_of
 from serving.query import refuse_query
@@ -45,7 +45,7 @@ router = APIRouter()
                 "X-Label",
                 "Content-Disposition",
                 "Preference-Applied",
-                *RATES,
+                *WORK,
             ),
         },
         **refusals(401, 403, 406, 415, 422, 429, 502, 504),

@@ -10,7 +10,7 @@ from serving.content import read_json
 from serving.drawing import draw, encode, file_header, kind_header
 from serving.file_names import morph_name
 from serving.gateway import gateway_of
-from serving.openapi import RATES, WAIT, file_content, json_body, refusals, response_headers
+from serving.openapi import WAIT, WORK, file_content, json_body, refusals, response_headers
 from serving.patience import deadline_of
 from serving.query import refuse_query
 from serving.refusals import invalid
@@ -40,7 +40,7 @@ router = APIRouter()
                 "X-Label",
                 "Content-Disposition",
                 "Preference-Applied",
-                *RATES,
+                *WORK,
             ),
         },
         **refusals(401, 403, 406, 415, 422, 429, 502, 504),

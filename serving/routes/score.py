@@ -18,7 +18,7 @@ from serving.cards import BadCard, Picture
 from serving.content import JSON, require_media_type
 from serving.contract import MAX_ROWS, SCORE
 from serving.gateway import Gateway, gateway_of
-from serving.openapi import FILE, IMAGES, RATES, header, refusals, response_headers
+from serving.openapi import FILE, IMAGES, WORK, header, refusals, response_headers
 from serving.patience import deadline_of
 from serving.prefer import preferences
 from serving.problems import Kind
@@ -47,7 +47,7 @@ router = APIRouter()
     summary="Judge cards",
     response_model=Judgement,
     responses={
-        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied", *RATES)},
+        200: {"headers": response_headers("Cache-Control", "X-Model-Version", "Preference-Applied", *WORK)},
         **refusals(401, 403, 406, 415, 422, 429, 502, 504),
     },
     openapi_extra={

@@ -14,6 +14,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serving import bodies
 from serving.app import create_app
+from serving.envelope import ALWAYS
+from serving.settings import Settings
 from tests.fakes.backend import FakeBackend
 from tests.fakes.live import live
 from tests.serving.asking import CARD
@@ -97,6 +99,37 @@ def test_what_any_request_may_meet_is_described_for_every_operation(url):
     assert met == {"413", "431", "501"}
     for path, method in OPERATIONS:
         assert {"400", "408", "500", "503", *met} <= set(DOCUMENT["paths"][path][method]["responses"])
+
+
+COMMON = {name.lower() for name in (*ALWAYS, "Connection", "Content-Length", "Content-Type", "Date")}
+
+
+def test_every_header_of_an_answer_is_described():
+    asked = [
+        ("GET", "/generate", {"params": {"seed": 7}}),
+        ("GET", "/generate", {"params": {"seed": 7}, "headers": {"If-None-Match": "*"}}),
+        ("GET", "/generate", {"params": {"seed": 7}, "headers": {"If-Match": '"other"'}}),
+        ("GET", "/generate", {}),
+        ("POST", "/generate", {"json": {"n": 2}}),
+        ("POST", "/generate", {"headers": {"Accept": "image/png"}}),
+        ("POST", "/generate", {"headers": {"Accept": "text/plain"}}),
+        ("POST", "/generate", {"data": b"x", "headers": {"Content-Encoding": "gzip"}}),
+        ("POST", "/morph", {"json": {"seeds": [1, 2]}}),
+        ("POST", "/morph", {"data": b"{"}),
+        ("POST", "/score", {"files": {"files": CARD}, "headers": {"Prefer": "handling=lenient"}}),
+        ("POST", "/score", {"files": {"files": b"x"}}),
+        ("GET", "/models", {}),
+        ("GET", "/readyz", {}),
+        ("GET", "/healthz", {}),
+    ]
+    backend, rated = FakeBackend(classes=("elves",)), Settings.model_validate({"rate_address": "100/minute"})
+    with live(backend, rated) as url, requests.Session() as session:
+        session.trust_env = False
+        for method, path, options in asked:
+            answer = session.request(method, url + path, timeout=10, **options)
+            described = DOCUMENT["paths"][path][method.lower()]["responses"][str(answer.status_code)]
+            told = {name.lower() for name in answer.headers} - COMMON
+            assert told <= {name.lower() for name in described["headers"]}
 
 
 def test_every_operation_that_asks_the_models_can_be_told_how_long_to_wait():

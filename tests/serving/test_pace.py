@@ -25,7 +25,7 @@ def test_regular_calls_are_predicted(sizes, a_call, a_row):
     assert pace.seconds(48, calls=3) == pytest.approx(3 * a_call + 48 * a_row, rel=1e-3, abs=1e-3)
 
 
-@given(st.lists(st.tuples(st.sampled_from(BATCH_SIZES), SECONDS), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from((0, *BATCH_SIZES)), SECONDS), max_size=40))
 def test_no_prediction_is_negative_or_falls_with_rows(calls):
     pace = learnt(calls)
     predicted = [pace.seconds(rows) for rows in range(1, 65)]
@@ -37,6 +37,10 @@ def test_no_prediction_is_negative_or_falls_with_rows(calls):
 def test_the_latest_calls_are_predicted_to_take_what_they_took_together(calls):
     rows, seconds = (sum(column) for column in zip(*calls, strict=True))
     assert learnt(calls).seconds(int(rows), len(calls)) == pytest.approx(seconds, rel=1e-6, abs=1e-6)
+
+
+def test_empty_files_take_what_they_took():
+    assert learnt([(0, 0.1)] * 3).seconds(0) == pytest.approx(0.1)
 
 
 def test_calls_of_one_row_say_nothing_against_a_burst():

@@ -74,6 +74,13 @@ def test_sixteen_files_are_scored_and_seventeen_refused(client):
     assert "16" in problem["detail"]
 
 
+def test_empty_files_are_refused_also_before_a_gateway_has_read_any_other():
+    with live(FakeBackend()) as url, client_of(url) as client:
+        for content in (b"", b"", b"junk"):
+            answer = client.post("/score", files=files(content))
+            assert answer.status_code == (415 if content else 422)
+
+
 def test_no_file_at_all_is_refused(client):
     body = b"--edge--\r\n"
     answer = client.post(
