@@ -110,9 +110,9 @@ class Channel:
 
     async def _send(self, method: str, message: bytes, expires: float) -> bytes:
         """Send one message on a channel that may work."""
-        call = self._open().unary_unary(method)
+        channel, metadata = self._open(), tracing.grpc_metadata()
         timeout = max(0.0, expires - asyncio.get_running_loop().time())
-        return cast(bytes, await call(message, timeout=timeout, metadata=tracing.grpc_metadata()))
+        return cast(bytes, await channel.unary_unary(method)(message, timeout=timeout, metadata=metadata))
 
     def _open(self) -> grpc.aio.Channel:
         """Return the channel, made anew if it cannot connect.
