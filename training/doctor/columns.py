@@ -92,11 +92,15 @@ class Columns:
 
     def __str__(self) -> str:
         """Say in words which column is which."""
+        own = [role for role, column in self.of.items() if role == column and role not in self.percent]
         found = [
             f"{role} from {column!r}{' in percent' * (role in self.percent)}"
             for role, column in self.of.items()
+            if role not in own
         ]
-        return ", ".join(found)
+        return "; ".join(
+            filter(None, [", ".join(found), f"{', '.join(own)} by their own names" if own else ""])
+        )
 
 
 def guess(survey: Survey, given: Mapping[str, str] | None = None) -> Columns:

@@ -111,6 +111,14 @@ def test_a_log_is_heard_and_drawn(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_of_a_log_that_shows_nothing_wrong_that_is_said(tmp_path):
+    log = shutil.copy(LOGS / "healthy" / "report.txt", tmp_path)
+    ran = doctor(log)
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("note L1 how the log was read")
+    assert ran.stdout.splitlines()[-1] == "No sign of failure in what was read."
+
+
 def test_a_runs_folder_is_heard_by_its_log(tiny_run, tmp_path):
     run = shutil.copytree(tiny_run.run, tmp_path / "run")
     with (run / "metrics.jsonl").open("a") as file:
