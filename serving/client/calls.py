@@ -43,7 +43,7 @@ def generate(
 
     Without a seed, one is chosen here, so that every request can be repeated. Truncation, above 0 to 2,
     scales the noise. Quality, 1 to 100, is for jpeg and webp. Noise, (n, noise_size), replaces n, seed and
-    truncation. Raises HolofoilError; ValueError for noise together with those, or without rows.
+    truncation. Raises HolofoilError; ValueError for noise together with those, or malformed.
     """
     how = given(label=label, truncation=truncation, output_format=format, output_compression=quality)
     return [
@@ -183,10 +183,13 @@ def portions(
     if noise is not None:
         if (n, seed, truncation) != (None, None, None):
             raise ValueError("Noise says how many cards from what: leave out n, seed and truncation.")
+        numbers = np.atleast_2d(np.asarray(noise, np.float32))
+        if numbers.ndim > 2 or not len(numbers) or not np.isfinite(numbers).all():
+            raise ValueError(
+                "Noise is finite numbers, (n, noise_size) or (noise_size,); no rows draw no card."
+            )
         # The shortest decimals that give these float32 again.
-        rows = [[float(str(value)) for value in row] for row in np.atleast_2d(np.asarray(noise, np.float32))]
-        if not rows:
-            raise ValueError("Noise of no rows draws no card.")
+        rows = [[float(str(value)) for value in row] for row in numbers]
         return [{"noise": rows[start : start + most]} for start in range(0, len(rows), most)]
     first = secrets.randbelow(SEEDS) if seed is None else index(seed)
     asked = 1 if n is None else index(n)

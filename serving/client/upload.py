@@ -51,7 +51,8 @@ def uploads_of(pictures: Picture | Iterable[Picture]) -> list[Upload]:
     An array of (height, width, 3) is one card, one of (n, height, width, 3) is n.
     Raises OSError for a missing file, TypeError for anything but a picture, ValueError for none at all.
     """
-    alone = isinstance(pictures, str | PathLike | Bytes | Image.Image) or getattr(pictures, "ndim", 4) == 3
+    dimensions = getattr(pictures, "ndim", None)
+    alone = isinstance(pictures, str | PathLike | Bytes | Image.Image) or dimensions in (2, 3)
     several = cast("Iterable[Picture]", [pictures] if alone or hasattr(pictures, "read") else pictures)
     uploads = [upload(picture, index) for index, picture in enumerate(several)]
     if not uploads:

@@ -300,6 +300,8 @@ def test_what_is_no_picture_is_told_before_anything_is_sent(client, tmp_path):
         client.score([None])
     with pytest.raises(TypeError, match="scale its values"):
         client.score(np.zeros((70, 50, 3), np.float32))
+    with pytest.raises(TypeError, match=r"not uint8 \(70, 50\)"):
+        client.score(np.zeros((70, 50), np.uint8))
     for files in (io.BytesIO(pictures.file(CARD)), [io.BytesIO(pictures.file(CARD))]):
         with pytest.raises(TypeError, match=r"give its path, or what its read\(\) returns"):
             client.score(files)
@@ -313,6 +315,9 @@ def test_nothing_to_judge_or_draw_is_told_before_anything_is_sent():
         for draw_from in (client.generate, client.sheet):
             with pytest.raises(ValueError, match="no rows"):
                 draw_from(noise=np.empty((0, 12)))
+            for noise in (np.zeros((1, 1, 12)), [math.nan] * 12):
+                with pytest.raises(ValueError, match="finite numbers"):
+                    draw_from(noise=noise)
 
 
 @given(st.lists(st.integers(0, MAX_BYTES * 2), max_size=60))
