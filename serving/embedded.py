@@ -1,7 +1,6 @@
 """The models in this process: the newest pair of a model store, run by TensorFlow in threads of their own."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -14,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from serving import heap, signatures
+from serving import heap, signatures, wire
 from serving.backend import (
     REPLACED,
     BackendError,
@@ -28,8 +27,9 @@ from serving.backend import (
     Scored,
     Unavailable,
 )
-from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, MODELS, SCORE, Signature, is_version
+from serving.contract import BATCH_SIZES, DESCRIBE, GENERATE, SCORE, Signature
 from serving.cores import cores, step_back
+from serving.model_store import Version, advice, complete_versions, refuse_empty
 from serving.quiet import start_up_notes_dropped
 
 log = logging.getLogger(__name__)
@@ -46,20 +46,17 @@ LOOK_EVERY = 2.0
 RETRY_NEWER = 60.0
 """Seconds before a version that could not be loaded is tried again, while another one answers."""
 
-INTRA_OP = "TF_NUM_INTRAOP_THREADS"
-"""TensorFlow's own variable for the threads of one call."""
-
 RETRY_AFTER = 5.0
 """The same while none does."""
 
+INTRA_OP = "TF_NUM_INTRAOP_THREADS"
+"""TensorFlow's own variable for the threads of one call."""
 
-@dataclass(frozen=True)
-class Version:
-    """A version of which the store holds both models."""
+SERVING = "serve"
+"""The tag of what a SavedModel holds for servers."""
 
-    number: int
-    generator: Path
-    discriminator: Path
+IN_CALLER = -1
+"""As ConfigProto.inter_op_parallelism_threads: operations run one by one in the thread that calls."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +163,7 @@ class EmbeddedBackend:
             if self._is_known_as_broken(version):
                 continue
             try:
-                share_cores(self._calls)
-                self._pair = load(version)
+                self._pair = load(version, threads_of_a_call(self._calls))
             except Exception as error:  # TensorFlow raises OSError, KeyError, its own errors and more
                 log.exception("Version %d in %s cannot be loaded", version.number, self._models)
                 self._broken[version] = reason_of(error), time.monotonic()
@@ -192,38 +188,6 @@ class EmbeddedBackend:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, inputs)
 
 
-def complete_versions(models: Path) -> list[Version]:
-    """Return the versions that are there in both folders of a store, the newest first.
-
-    An export publishes a pair in two steps, and a copy may be under way: what is half there is left out.
-    """
-    generators, discriminators = (folders(models / name) for name in MODELS)
-    numbers = sorted(generators.keys() & discriminators.keys(), reverse=True)
-    return [Version(number, generators[number], discriminators[number]) for number in numbers]
-
-
-def folders(model: Path) -> dict[int, Path]:
-    """Return the folders of a model's versions by their numbers; any other name is no version."""
-    if not model.is_dir():
-        return {}
-    named = (path for path in model.iterdir() if is_version(path.name))
-    return {int(path.name): path for path in named if (path / "saved_model.pb").is_file()}
-
-
-def refuse_empty(models: Path, versions: list[Version]) -> None:
-    """Raise NotReady where there is nothing to load."""
-    if not models.is_dir():
-        raise NotReady(f"There is no model store at {models}. {advice(models)}")
-    if not versions:
-        both = " and ".join(MODELS)
-        raise NotReady(f"The model store {models} has no version in both {both}. {advice(models)}")
-
-
-def advice(models: Path) -> str:
-    """Say how a store gets models that can be loaded."""
-    return f"Export a pair with `holofoil export RUN {models}`: it is loaded at the next request."
-
-
 def reason_of(error: Exception) -> str:
     """Say why a version cannot be loaded; what TensorFlow says goes to the log."""
     if isinstance(error, ModuleNotFoundError):
@@ -237,42 +201,87 @@ def tensorflow() -> Loaded:
     """Import TensorFlow, quietly."""
     # TensorFlow would report on a machine without GPU as an error; real errors arrive as exceptions too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it calls loading into a session deprecated
     with start_up_notes_dropped():
         import tensorflow
 
     return tensorflow
 
 
-def share_cores(calls: int) -> None:
-    """Have so many calls at once share the cores, where TensorFlow would give all of them to each.
+def threads_of_a_call(calls: int) -> int:
+    """Share the cores between so many calls at once, where TensorFlow would give all of them to each.
 
-    Nothing changes where its own variable says how many, or where it computes already.
+    0, TensorFlow's own choice, where its own variable says how many.
     """
-    if INTRA_OP not in os.environ:
-        threads = max(1, cores() // calls)
-        with contextlib.suppress(RuntimeError):
-            tensorflow().config.threading.set_intra_op_parallelism_threads(threads)
+    return 0 if INTRA_OP in os.environ else max(1, cores() // calls)
 
 
-def load(version: Version) -> Pair:
+class Model:
+    """A SavedModel in a session, as in TF Serving: a call costs less than of a function of TensorFlow 2."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Load a version's folder, and have so many threads work on each call, that of the caller among them.
+
+        Where TensorFlow has computed in this process before, it keeps to the threads that it has.
+        """
+        tf = tensorflow()
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads, inter_op_parallelism_threads=IN_CALLER
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        with self._session.graph.as_default():
+            loaded = tf.compat.v1.saved_model.load(self._session, [SERVING], str(path))
+        self._signatures = loaded.signature_def
+
+    def specs(self, signature: Signature) -> signatures.Specs | None:
+        """Read what a signature says of its tensors; None where the model has no such signature."""
+        return wire.specs_of(self._signatures[signature.name]) if signature.name in self._signatures else None
+
+    def call(self, signature: Signature) -> Call:
+        """Return a signature as a function of arrays, which keeps the model alive."""
+        import tensorflow as tf
+        from tensorflow.core.protobuf.config_pb2 import CallableOptions
+
+        definition = self._signatures[signature.name]
+        inputs, outputs = list(definition.inputs), list(definition.outputs)
+        options = CallableOptions(
+            feed=[definition.inputs[name].name for name in inputs],
+            fetch=[definition.outputs[name].name for name in outputs],
+        )
+        # Session.make_callable, which is public, checks shapes and copies: a tenth longer for one card.
+        run = self._session._make_callable_from_options(options)
+
+        def call(arrays: Mapping[str, NDArray[Any]]) -> Answer:
+            try:
+                return dict(zip(outputs, run(*(arrays[name] for name in inputs)), strict=True))
+            except tf.errors.ResourceExhaustedError as error:
+                log.error("%s ran out of memory: %s", signature.model, error)
+                raise Unavailable("The models have too little memory. Ask for fewer cards at once.") from None
+            except tf.errors.OpError as error:
+                log.error("%s failed: %s", signature.model, error)
+                raise BadAnswer(
+                    f"The {signature.model} failed at this request. {signatures.ANOTHER_PAIR}"
+                ) from None
+
+        return call
+
+
+def load(version: Version, threads: int) -> Pair:
     """Load both models and run each at every batch size, so that no request pays for the first run."""
-    tf = tensorflow()
-    generator, discriminator = (
-        tf.saved_model.load(str(path)) for path in (version.generator, version.discriminator)
-    )
-    generate, score = specs_of(generator, GENERATE), specs_of(discriminator, SCORE)
+    generator, discriminator = (Model(path, threads) for path in (version.generator, version.discriminator))
+    generate, score = generator.specs(GENERATE), discriminator.specs(SCORE)
     classes = classes_of(generator) if signatures.takes_labels(generate) else ()
     info = signatures.model_info(generate, score, str(version.number), classes)
-    pair = Pair(info, call_of(generator, GENERATE), call_of(discriminator, SCORE))
+    pair = Pair(info, generator.call(GENERATE), discriminator.call(SCORE))
     warm_up(pair)
     return pair
 
 
-def classes_of(generator: Loaded) -> tuple[str, ...]:
+def classes_of(generator: Model) -> tuple[str, ...]:
     """Ask a generator for the names of its kinds. Raises BrokenContract."""
-    if DESCRIBE.name not in generator.signatures:
+    if generator.specs(DESCRIBE) is None:
         raise signatures.no_names()
-    return signatures.classes_of(call_of(generator, DESCRIBE)({DESCRIBE.input: np.zeros(1, np.int32)}))
+    return signatures.classes_of(generator.call(DESCRIBE)({DESCRIBE.input: np.zeros(1, np.int32)}))
 
 
 def warm_up(pair: Pair) -> None:
@@ -284,42 +293,3 @@ def warm_up(pair: Pair) -> None:
         answer = pair.generate(signatures.generate_inputs(noise, labels))
         drawn = signatures.generated(answer, rows, info, info.version)
         signatures.scored(pair.score({SCORE.input: drawn.cards}), rows, info.version)
-
-
-def specs_of(model: Loaded, signature: Signature) -> signatures.Specs | None:
-    """Read one signature of a loaded SavedModel."""
-    if signature.name not in model.signatures:
-        return None
-    function = model.signatures[signature.name]
-    _, inputs = function.structured_input_signature
-    return signatures.Specs(
-        {name: spec_of(tensor) for name, tensor in inputs.items()},
-        {name: spec_of(tensor) for name, tensor in function.structured_outputs.items()},
-    )
-
-
-def spec_of(tensor: Loaded) -> signatures.Spec:
-    """Read a TensorSpec."""
-    shape = tensor.shape
-    return signatures.Spec(tensor.dtype.name, None if shape.rank is None else tuple(shape.as_list()))
-
-
-def call_of(model: Loaded, signature: Signature) -> Call:
-    """Return a signature as a function of arrays; it keeps its model, whose variables it needs, alive."""
-    import tensorflow as tf
-
-    def call(inputs: Mapping[str, NDArray[Any]]) -> Answer:
-        try:
-            tensors = {name: tf.constant(rows) for name, rows in inputs.items()}
-            answer = model.signatures[signature.name](**tensors)
-        except tf.errors.ResourceExhaustedError as error:
-            log.error("%s ran out of memory: %s", signature.model, error)
-            raise Unavailable("The models have too little memory. Ask for fewer cards at once.") from None
-        except tf.errors.OpError as error:
-            log.error("%s failed: %s", signature.model, error)
-            raise BadAnswer(
-                f"The {signature.model} failed at this request. {signatures.ANOTHER_PAIR}"
-            ) from None
-        return {name: values.numpy() for name, values in answer.items()}
-
-    return call

@@ -24,6 +24,7 @@ from serving.app import create_app
 from serving.commands.asking import VARIABLES
 from serving.connection import connection_class
 from serving.connection_metrics import ConnectionMetrics
+from serving.cores import hand_over_soon
 from serving.life import Life
 from serving.metrics import Metrics
 from serving.places import files_for
@@ -51,6 +52,7 @@ class Server(uvicorn.Server):
         """Start, then print one line."""
         await super().startup(sockets)
         heap.freeze()
+        hand_over_soon()
         if self.started and sockets:
             sys.stdout.write(f"Holofoil: {url(sockets[0])}\n")
             sys.stdout.flush()

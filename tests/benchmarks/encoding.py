@@ -21,7 +21,8 @@ from PIL import Image
 
 from serving import cards, noise, png
 from serving.contract import GENERATE
-from serving.embedded import call_of, complete_versions
+from serving.embedded import load
+from serving.model_store import complete_versions
 from serving.settings import STARTER_MODELS
 
 ROWS, THREADS, TRIES = 16, 2, 3
@@ -50,9 +51,8 @@ def main() -> None:
 
 def starter_cards() -> np.ndarray:
     """Draw uint8 (16, height, width, 3)."""
-    model = tf.saved_model.load(str(complete_versions(STARTER_MODELS)[0].generator))
-    size = model.signatures[GENERATE.name].structured_input_signature[1][GENERATE.input].shape[1]
-    return call_of(model, GENERATE)({GENERATE.input: noise.draw(0, ROWS, size)})[GENERATE.outputs[0]]
+    pair = load(complete_versions(STARTER_MODELS)[0], THREADS)
+    return pair.generate({GENERATE.input: noise.draw(0, ROWS, pair.info.noise_size)})[GENERATE.outputs[0]]
 
 
 def encoders() -> Iterator[tuple[str, Encode]]:
