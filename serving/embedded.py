@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from serving import heap, signatures, wire
 from serving.backend import (
-    REPLACED,
     BackendError,
     BadAnswer,
     Cards,
@@ -105,16 +104,14 @@ class EmbeddedBackend:
     ) -> Generated:
         """Draw one card for each row of noise, of the kind of its label where there are several."""
         pair = await self._loaded()
-        if noise.shape[1] != pair.info.noise_size or (labels is None) != (not pair.info.classes):
-            raise NotReady(REPLACED)
+        signatures.check_noise(noise, labels, pair.info)
         answer = await self._in_thread(pair.generate, signatures.generate_inputs(noise, labels))
         return signatures.generated(answer, len(noise), pair.info, pair.info.version)
 
     async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card; its size must be the one that info() names."""
         pair = await self._loaded()
-        if cards.shape[1:3] != (pair.info.height, pair.info.width):
-            raise NotReady(REPLACED)
+        signatures.check_cards(cards, pair.info)
         answer = await self._in_thread(pair.score, {SCORE.input: cards})
         return signatures.scored(answer, len(cards), pair.info.version)
 

@@ -1,4 +1,4 @@
-"""Checks that models and their answers keep to the contract, wherever the models run."""
+"""Checks that models, what they are asked and what they answer keep to the contract, wherever they run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from serving.backend import BadAnswer, Generated, Labels, ModelInfo, Noise, Scored
+from serving.backend import (
+    REPLACED,
+    BadAnswer,
+    Cards,
+    Generated,
+    Labels,
+    ModelInfo,
+    Noise,
+    NotReady,
+    Scored,
+)
 from serving.contract import CLASSES, DESCRIBE, GENERATE, LABEL, SCORE, Signature
 
 ANOTHER_PAIR = "Serve another version of the models, or export them again with `holofoil export RUN STORE`."
@@ -131,6 +141,18 @@ def check_outputs(signature: Signature, specs: Specs | None, wanted: Spec) -> No
                 f"{signature.model} / {signature.name} gives {name} as {spec}; "
                 f"its pair and the gateway need {wanted}"
             )
+
+
+def check_noise(noise: Noise, labels: Labels | None, info: ModelInfo) -> None:
+    """Raise NotReady where rows of noise, or their labels, were made for other models than these."""
+    if noise.shape[1] != info.noise_size or (labels is None) != (not info.classes):
+        raise NotReady(REPLACED)
+
+
+def check_cards(cards: Cards, info: ModelInfo) -> None:
+    """Raise NotReady where cards were read at the size of other models than these."""
+    if cards.shape[1:3] != (info.height, info.width):
+        raise NotReady(REPLACED)
 
 
 def generate_inputs(noise: Noise, labels: Labels | None) -> dict[str, NDArray[Any]]:

@@ -65,7 +65,11 @@ class TFServingBackend:
         """Draw one card for each row of noise, of the kind of its label where there are several."""
         asked = self._info
         inputs = signatures.generate_inputs(noise, labels)
-        answer, version = await self._predict(GENERATE, inputs, deadline=deadline)
+        try:
+            answer, version = await self._predict(GENERATE, inputs, deadline=deadline)
+        except BadAnswer:
+            signatures.check_noise(noise, labels, await self.info())
+            raise
         info = await self.info()
         if labels is not None and asked is not None and asked.classes != info.classes:
             raise NotReady(REPLACED)
@@ -73,7 +77,11 @@ class TFServingBackend:
 
     async def score(self, cards: Cards, *, deadline: float | None = None) -> Scored:
         """Judge each card; its size must be the one that info() names."""
-        answer, version = await self._predict(SCORE, {SCORE.input: cards}, deadline=deadline)
+        try:
+            answer, version = await self._predict(SCORE, {SCORE.input: cards}, deadline=deadline)
+        except BadAnswer:
+            signatures.check_cards(cards, await self.info())
+            raise
         return signatures.scored(answer, len(cards), version)
 
     async def close(self) -> None:

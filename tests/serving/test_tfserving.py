@@ -141,7 +141,7 @@ async def test_the_description_is_asked_again_after_a_failure(stand_in):
         await refused(backend, BadAnswer)
         stand_in.refusal = None
         await backend.info()
-    assert stand_in.calls["metadata"] == 4
+    assert stand_in.calls["metadata"] == 5  # also by who failed: are the models others now?
 
 
 async def test_a_new_version_is_described_at_once(tmp_path):
@@ -197,6 +197,19 @@ async def test_a_label_that_means_another_kind_since_a_new_version_draws_nothing
             with pytest.raises(NotReady, match="other kinds"):
                 await backend.generate(NOISE, LABELS)
             assert (await backend.info()).classes == ("dragons", "goblins")
+            assert (await backend.generate(NOISE, LABELS)).version == "2"
+
+
+async def test_rows_for_models_that_were_replaced_meanwhile_are_to_be_asked_for_again(tmp_path):
+    store = shutil.copytree(MODELS, tmp_path / "store")
+    with serve_models(store) as stand_in:
+        async with speaking_to(stand_in.target) as backend:
+            await backend.info()
+            shutil.copytree(store / "discriminator" / "1", store / "discriminator" / "2")
+            export_labelled_generator(store / "generator" / "2", ["elves", "goblins"])
+            stand_in.load()
+            with pytest.raises(NotReady, match="replaced"):
+                await backend.generate(NOISE)
             assert (await backend.generate(NOISE, LABELS)).version == "2"
 
 
