@@ -111,7 +111,10 @@ class Evaluation:
     def table(self) -> str:
         """Write the evaluation for people: each metric with its spread, and the floor beside it."""
         draws = f"mean ± standard deviation of {self.seeds} draws" if self.seeds > 1 else "one draw"
-        lines = [f"After {self.images:,} images; {draws}."]
+        lines = [
+            f"After {self.images:,} images; {draws}.",
+            "Under `real`, other real cards take the place of the generated: the nearer to that, the better.",
+        ]
         for section in self.sections.values():
             heading = f"{section.title}, {section.cards:,} a side"
             lines += ["", f"{heading:44}{'generated':>18}{'real':>18}"]

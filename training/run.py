@@ -293,7 +293,10 @@ def refuse_taken(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise BadRun(f"{folder} is a file. Name a folder for the run.")
     if (folder / "config.json").exists():
-        raise BadRun(f"{folder} holds a run already. Go on with it (--resume) or name another folder.")
+        raise BadRun(
+            f"{folder} holds a run already. Name another folder, or go on with it: "
+            f"holofoil train DATA {shlex.quote(str(folder))} --resume"
+        )
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -82,6 +82,7 @@ def test_one_seed_gives_the_same_numbers_again_and_no_spread(tiny_run, run):
     assert once.sections == again.sections
     assert once.sections["training"].measures["fid"].generated.deviation is None
     assert once.table().startswith("After 48 images; one draw.\n")
+    assert "the nearer to that, the better" in once.table()
 
 
 def test_with_cards_enough_held_out_cards_and_copies_are_measured(tiny_run, cards, run, tmp_path):
