@@ -131,14 +131,18 @@ class Checkpoints:
             except DAMAGE as error:
                 if out_of_reach(error):
                     raise BadCheckpoint(
-                        f"{path} cannot be read now ({first_line(error)}). Nothing was changed: see to that, "
-                        "then try again."
+                        f"{path} cannot be read now ({first_line(error)}), though it may be whole: nothing "
+                        "was changed. Mend what keeps it from being read, such as its rights, the disk or "
+                        "too little memory, then try again."
                     ) from error
                 tqdm.write(f"{path} is damaged ({first_line(error)}); trying the one before.")
             else:
                 return progress
         if steps:
-            raise BadCheckpoint(f"No checkpoint in {self.folder} can be read. Start a new run.")
+            raise BadCheckpoint(
+                f"No checkpoint in {self.folder} can be read: all are damaged. Put one back from a copy, or "
+                "start a new run in another folder."
+            )
         return None
 
     def save(self, progress: Progress, **state: State) -> None:

@@ -217,7 +217,7 @@ def test_a_folder_that_holds_a_run_is_refused_before_any_work(data, run, capsys)
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, run):
     for step in ("1", "2"):
         damage(run.checkpoints.folder / step / "weights.data-00000-of-00001")
-    with pytest.raises(BadCheckpoint, match="Start a new run"):
+    with pytest.raises(BadCheckpoint, match="start a new run"):
         train.resume(data, run.folder, images=24)
     assert [line["step"] for line in steps(run)] == [1, 2]
 
@@ -247,7 +247,7 @@ def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(d
 
 
 def test_a_run_is_not_ended_before_where_it_is(data, run):
-    with pytest.raises(BadConfig, match="has seen 16 images"):
+    with pytest.raises(BadConfig, match=r"has seen 16 images already.*--images 32"):
         train.resume(data, run.folder, images=8)
     assert run.config.images == 16
 
@@ -263,7 +263,7 @@ def test_a_run_is_not_overwritten_and_not_invented(data, run, tmp_path):
     for begin in (train.start, train.rehearse):
         with pytest.raises(BadRun, match="--resume"):
             begin(data, run.folder, "smoke", images=8)
-    with pytest.raises(BadRun, match="holds no run"):
+    with pytest.raises(BadRun, match="is not the folder of a run"):
         train.resume(data, tmp_path / "other")
 
 
@@ -349,7 +349,10 @@ def test_a_run_whose_dataset_was_moved_knows_where_it_is(data, run, tmp_path):
 
 def test_a_run_that_is_over_says_so(data, run, capsys):
     train.resume(data, run.folder)
-    assert "is over: it has shown 16 images. --images moves its end" in capsys.readouterr().out
+    assert (
+        "is over: it has shown 16 images. To go on, let it end later: --resume --images 32"
+        in capsys.readouterr().out
+    )
 
 
 def refuse_ignored(sent):

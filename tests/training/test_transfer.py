@@ -177,7 +177,7 @@ def test_names_do_not_depend_on_what_was_built_before():
     [((56, 40), {"channels": (16, 12, 10)}), ((64, 48), {}), ((56, 40), {"classes": ("a", "b")})],
 )
 def test_weights_of_another_shape_are_refused_with_the_way_out(tiny_run, origin, size, changes):
-    with pytest.raises(BadOrigin, match="Take the same preset, --size and --labels"):
+    with pytest.raises(BadOrigin, match="Take the same --preset and --labels"):
         weights_of(getattr(tiny_run, origin), configure("smoke", *size, **changes))
 
 

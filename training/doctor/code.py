@@ -27,7 +27,11 @@ def understood(path: Path) -> Script:
     """Read a script and find its networks."""
     script = Script(read(path))
     if not (script.generators or script.discriminators or script.trains):
-        raise BadScript(f"{path} holds no Keras GAN that can be made out: no generator, no discriminator.")
+        raise BadScript(
+            f"{path} is not a Keras GAN that can be made out: no generator and no discriminator was found. "
+            "Name the script that builds the networks and trains them; other libraries than Keras are not "
+            "known."
+        )
     return script
 
 
@@ -67,9 +71,8 @@ def repair(path: Path, out: Path) -> Repaired:
         BadScript: the script cannot be read, or `out` is there already.
     """
     if out.exists() or out.suffix != ".py":
-        raise BadScript(
-            f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file."
-        )
+        why = "is there already" if out.exists() else "does not end in .py, as a repaired script does"
+        raise BadScript(f"{out} {why}. Name a new file: --fix NEW.py")
     script = understood(path)
     text = f"# Repaired from {path.name} by `holofoil doctor --fix`.\n" + mended_text(script)
     out.write_text(text, encoding="utf-8")

@@ -91,8 +91,8 @@ def read(path: Path, columns: str = "") -> Examination:
 
 def no_numbers(log: Log, remarks: list[str]) -> str:
     """Say that nothing can be examined."""
-    why = " ".join(remarks)
-    return f"{log.path} was read as {log.kind} and holds no numbers. {why}".strip()
+    what = f"{log.path} was read as {log.kind} and holds no numbers."
+    return " ".join([what, *remarks, "Name the file that the training writes its losses into."])
 
 
 def hear(examination: Examination) -> None:
