@@ -6,6 +6,7 @@ another name, brought to the disk, and renamed: whoever looks finds it whole or 
 
 import errno
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -104,9 +105,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """List the steps that were saved, newest first, by the folders that are there."""
-        return sorted(
-            (int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()), reverse=True
-        )
+        try:
+            names = os.listdir(self.folder)  # glob finds nothing in a folder that cannot be read
+        except FileNotFoundError:
+            return []
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def load(self, which: Which = "newest", **state: State) -> Progress | None:
         """Load a checkpoint into the state; return its progress, or None where there is no checkpoint.

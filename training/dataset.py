@@ -116,7 +116,7 @@ def labelled(dataset: Dataset, names: list[str]) -> Dataset:
     classes = tuple(sorted(set(kinds)))
     if len(classes) < 2:
         raise BadDataset(
-            f"All cards lie in one sub-folder, {classes[0]}, and --labels folders needs two or more. Sort "
+            f"All cards lie in one sub-folder, {kinds[0]}, and --labels folders needs two or more. Sort "
             "the pictures by kind and prepare them anew, or leave out --labels."
         )
     nameless = [name for name in classes if not name.isprintable()]
