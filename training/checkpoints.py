@@ -6,6 +6,7 @@ another name, brought to the disk, and renamed: whoever looks finds it whole or 
 
 import errno
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -104,9 +105,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """List the steps that were saved, newest first, by the folders that are there."""
-        return sorted(
-            (int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()), reverse=True
-        )
+        try:
+            names = os.listdir(self.folder)  # glob finds nothing in a folder that cannot be read
+        except FileNotFoundError:
+            return []
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def load(self, which: Which = "newest", **state: State) -> Progress | None:
         """Load a checkpoint into the state; return its progress, or None where there is no checkpoint.
@@ -131,14 +134,18 @@ class Checkpoints:
             except DAMAGE as error:
                 if out_of_reach(error):
                     raise BadCheckpoint(
-                        f"{path} cannot be read now ({first_line(error)}). Nothing was changed: see to that, "
-                        "then try again."
+                        f"{path} cannot be read now ({first_line(error)}), though it may be whole: nothing "
+                        "was changed. Mend what keeps it from being read, such as its rights, the disk or "
+                        "too little memory, then try again."
                     ) from error
                 tqdm.write(f"{path} is damaged ({first_line(error)}); trying the one before.")
             else:
                 return progress
         if steps:
-            raise BadCheckpoint(f"No checkpoint in {self.folder} can be read. Start a new run.")
+            raise BadCheckpoint(
+                f"No checkpoint in {self.folder} can be read: all are damaged. Put one back from a copy, or "
+                "start a new run in another folder."
+            )
         return None
 
     def save(self, progress: Progress, **state: State) -> None:

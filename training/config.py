@@ -167,15 +167,20 @@ class Config:
         """Raise BadConfig where the networks cannot draw such cards, or know no kinds."""
         if self.networks == "posted" and (self.height, self.width) != (64, 64):
             raise BadConfig(
-                f"The posted networks draw 64x64; these cards are {self.width}x{self.height}. "
-                "Prepare the folder with --size 64x64."
+                f"--preset {self.preset} draws cards of 64x64 and no others; these are "
+                f"{self.width}x{self.height}. Prepare the pictures again with --size 64x64, or choose "
+                "another preset."
             )
         if self.networks == "posted" and self.classes:
             raise BadConfig(
-                "The posted networks know no labels. Choose another preset, or leave out --labels."
+                f"--preset {self.preset} cannot tell kinds of card apart. Choose another preset, or leave "
+                "out --labels."
             )
         if len(self.classes) == 1:
-            raise BadConfig(f"There is one class, {self.classes[0]}; labels need two or more.")
+            raise BadConfig(
+                f"All cards are of one kind, {self.classes[0]}, and labels need two or more. Sort the "
+                "pictures into a sub-folder for each kind and prepare them again, or leave out --labels."
+            )
         if self.networks != "posted":
             self.base_grid()
 
@@ -196,8 +201,9 @@ class Config:
         scale = 2**halvings
         if self.height % scale or self.width % scale:
             raise BadConfig(
-                f"{self.width}x{self.height} cannot be halved {halvings} times. "
-                f"Prepare the folder with sides in multiples of {scale}, such as {5 * scale}x{5 * scale}."
+                f"These networks halve a card {halvings} times, and {self.width}x{self.height} cannot be "
+                f"halved so often. Prepare the pictures again with sides in multiples of {scale}: "
+                f"--size {5 * scale}x{5 * scale}."
             )
         return self.height // scale, self.width // scale
 

@@ -75,16 +75,29 @@ def load(folder: Path, labels: Labels = "none") -> Dataset:
         hashes = "".join(row["sha256"] for row in rows)
         names = [row["file"] for row in rows]
     except (FileNotFoundError, NotADirectoryError):
-        raise BadDataset(
-            f"{folder} is no prepared dataset. Make one: holofoil prepare FOLDER {shlex.quote(str(folder))}"
-        ) from None
+        raise BadDataset(not_prepared(folder)) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise BadDataset(f"{folder} is damaged ({error}). Delete it and prepare the folder anew.") from None
+        raise BadDataset(
+            f"The dataset {folder} is damaged ({error}). Delete it and prepare the pictures anew."
+        ) from None
     fingerprint = hashlib.sha256(hashes.encode()).hexdigest()[:16]
     train = np.flatnonzero(~held_out)
     aspect = manifest.get("aspect")
     dataset = Dataset(cards, train, np.flatnonzero(held_out), fingerprint, aspect=aspect)
     return dataset if labels == "none" else labelled(dataset, names)
+
+
+def not_prepared(folder: Path) -> str:
+    """Say that this is not a dataset, and how to make one: prepare writes nothing into what is there."""
+    name = shlex.quote(str(folder))
+    if not folder.exists():
+        return f"There is no dataset at {folder}. Make one from your pictures: holofoil prepare FOLDER {name}"
+    if not folder.is_dir():
+        return f"{folder} is not a prepared dataset but a file. Name a folder that holofoil prepare made."
+    return (
+        f"{folder} is not a prepared dataset: {MANIFEST} or {CARDS} is missing. If it holds your pictures, "
+        f"prepare them and train on what that makes: holofoil prepare {name} DATA"
+    )
 
 
 def labelled(dataset: Dataset, names: list[str]) -> Dataset:
@@ -102,10 +115,16 @@ def labelled(dataset: Dataset, names: list[str]) -> Dataset:
     kinds = [name.partition("/")[0] for name in names]
     classes = tuple(sorted(set(kinds)))
     if len(classes) < 2:
-        raise BadDataset("All cards lie in one sub-folder. Kinds need two or more; or leave out --labels.")
+        raise BadDataset(
+            f"All cards lie in one sub-folder, {kinds[0]}, and --labels folders needs two or more. Sort "
+            "the pictures by kind and prepare them anew, or leave out --labels."
+        )
     nameless = [name for name in classes if not name.isprintable()]
     if nameless:
-        raise BadDataset(f"No text can name the kind {nameless[0]!r}. Rename the folder and prepare it anew.")
+        raise BadDataset(
+            f"The name of the sub-folder {nameless[0]!r} cannot be printed, and its kind is called by it. "
+            "Rename the sub-folder and prepare the pictures anew."
+        )
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[kind] for kind in kinds], np.int32)
     counts = np.bincount(labels[dataset.train], minlength=len(classes))

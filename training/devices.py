@@ -39,7 +39,10 @@ def hosts() -> int:
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
         return sum(len(addresses) for job, addresses in cluster.items() if job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
-        raise BadConfig(f"TF_CONFIG cannot be read ({error}).") from None
+        raise BadConfig(
+            f"The environment variable TF_CONFIG cannot be read ({error}). Write it as the README does, or "
+            "unset it to train on this machine alone."
+        ) from None
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

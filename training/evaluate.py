@@ -153,7 +153,8 @@ def evaluate(
     """
     if count < FEWEST or seeds < 1:
         raise BadEvaluation(
-            f"--count {count} --seeds {seeds} is too few: it takes {FEWEST} cards and one seed, or more."
+            f"--count {count} --seeds {seeds} is too few: it takes {FEWEST} cards and one seed, or more. "
+            "Usual are --count 500 --seeds 3."
         )
     run = Run.open(folder)
     embed = inception_of(inception_weights)  # refused before minutes of work
@@ -185,7 +186,10 @@ def fitted(count: int, train: Pool, result: Evaluation) -> int:
     """Return how many cards a side there are, so that the floor can be taken from two disjoint halves."""
     fits = min(count, len(train) // 2)
     if fits < FEWEST:
-        raise BadEvaluation(f"{len(train)} training cards are too few to compare: it takes {2 * FEWEST}.")
+        raise BadEvaluation(
+            f"The run's {len(train)} training cards are too few to compare with: it takes {2 * FEWEST}. Add "
+            "pictures, prepare them anew and train a run on those."
+        )
     if fits < count:
         result.notes.append(f"The {len(train):,} training cards allow {fits:,} a side, not {count:,}.")
     return fits
@@ -272,7 +276,9 @@ def inception_of(weights: Path | None) -> Embed | None:
     Raises BadEvaluation if the named file is not there, BadWeights if what is there does not hold them.
     """
     if weights and not weights.exists():
-        raise BadEvaluation(f"There is no file {weights}. Leave out --inception, or name the weights.")
+        raise BadEvaluation(
+            f"There is no file {weights}. Name the file with InceptionV3's weights, or leave out --inception."
+        )
     place = weights or weights_file()
     return inception(place) if place.exists() else None
 

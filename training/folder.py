@@ -119,7 +119,8 @@ def picture_names(folder: Path) -> tuple[list[str], list[Skip]]:
     if not paths:
         reasons = "".join(f" {skip.file}: {skip.reason}" for skip in closed[:10])
         raise BadDataset(
-            f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons} {not_looked_at(others)}".strip()
+            f"No PNG, JPEG, WebP, BMP or GIF files under {folder}.{reasons} "
+            + (not_looked_at(others) or "Name the folder that holds your card images.")
         )
     tell(not_looked_at(others))
     names = (path.relative_to(folder).as_posix() for path in paths)
@@ -196,7 +197,9 @@ def parse_size(text: str) -> tuple[int, int] | tuple[None, None]:
     try:
         width, height = (int(side) for side in text.split("x"))
     except ValueError:
-        raise BadDataset(f"--size {text} is neither auto nor WIDTHxHEIGHT, such as 40x56.") from None
+        raise BadDataset(
+            f"--size {text} is not a size. Give WIDTHxHEIGHT in pixels, such as --size 40x56, or --size auto."
+        ) from None
     refuse_size(height, width)
     return height, width
 
@@ -205,7 +208,8 @@ def refuse_size(height: int, width: int) -> None:
     """Raise BadDataset for a card that no preset can be trained on."""
     if not in_range(height, width):
         raise BadDataset(
-            f"{width}x{height} is no size for a card: each side must have {SIDES[0]} to {SIDES[-1]} pixels."
+            f"A card cannot be {width}x{height}: each side must have {SIDES[0]} to {SIDES[-1]} pixels. "
+            "Choose another --size, or --size auto."
         )
     try:
         halvings(height, width)

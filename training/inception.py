@@ -37,9 +37,16 @@ def refuse_damaged(weights: Path) -> None:
     try:
         h5py.File(weights).close()
     except OSError as error:
-        raise BadWeights(
-            f"{weights} does not hold InceptionV3's weights without its top: no whole HDF5 file ({error})."
-        ) from None
+        raise BadWeights(unfit(weights, f"it is not a whole HDF5 file: {error}")) from None
+
+
+def unfit(weights: Path, why: object) -> str:
+    """Say that a file is of no use, and where a good one comes from."""
+    return (
+        f"{weights} does not hold InceptionV3's weights without its top ({why}). Delete it and let "
+        "keras.applications.InceptionV3(include_top=False) fetch it anew, or name another file: --inception "
+        "FILE"
+    )
 
 
 def inception(weights: Path) -> Embed:
@@ -49,9 +56,7 @@ def inception(weights: Path) -> Embed:
     try:
         network.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
-        raise BadWeights(
-            f"{weights} does not hold InceptionV3's weights without its top ({error})."
-        ) from None
+        raise BadWeights(unfit(weights, error)) from None
 
     def features(cards: Cards) -> Features:
         starts = range(0, len(cards), BATCH)

@@ -110,7 +110,8 @@ class Loop:
         if progress.step > self.last:
             seen = progress.step * self.config.batch
             raise BadConfig(
-                f"The run has seen {seen:,} images: an end at {self.config.images:,} is behind it."
+                f"The run has seen {seen:,} images already and cannot end at {self.config.images:,}. Let it "
+                f"end later: --images {2 * seen}"
             )
         self.run.save_config(self.config)  # of whose end and doctor a resumed run may think otherwise
         self.run.forget_after(progress.step)
@@ -121,7 +122,8 @@ class Loop:
         config, first = self.config, self.progress.step
         if first >= self.last and self.run.writes:
             tqdm.write(
-                f"{self.run.folder} is over: it has shown {self.images:,} images. --images moves its end."
+                f"{self.run.folder} is over: it has shown {self.images:,} images. To go on, let it end "
+                f"later: --resume --images {2 * self.images}"
             )
         bar = tqdm(
             desc=config.preset,

@@ -112,8 +112,8 @@ class Run:
         """Open a run's folder. Raises BadRun if there is none."""
         if not (folder / "config.json").exists():
             raise BadRun(
-                f"{folder} holds no run: config.json is missing. Start one: "
-                f"holofoil train DATA {shlex.quote(str(folder))}"
+                f"{folder} is not the folder of a run: config.json is missing. Name one that is, or start a "
+                f"run there: holofoil train DATA {shlex.quote(str(folder))}"
             )
         return Run(folder, writes)
 
@@ -284,7 +284,10 @@ class Run:
         """
         progress = self.checkpoints.load(which, **networks.parts())
         if progress is None:
-            raise BadRun(f"{self.folder} has no checkpoint yet. Train it for longer: --resume")
+            raise BadRun(
+                f"{self.folder} has no checkpoint yet. Train it for longer: "
+                f"holofoil train DATA {shlex.quote(str(self.folder))} --resume"
+            )
         return progress.step * self.config.batch
 
 

@@ -300,7 +300,8 @@ def thawed(discriminator: keras.Model, frozen: int) -> list[keras.Variable]:
     convolutions = devices.convolutions(discriminator)
     if frozen and frozen >= len(convolutions):
         raise BadConfig(
-            f"--freeze {frozen} would fix all of this discriminator's {len(convolutions)} convolutions."
+            f"--freeze {frozen} would fix all of this discriminator's {len(convolutions)} convolutions, and "
+            f"it could hardly learn. Give --freeze {len(convolutions) - 1} or less."
         )
     kept = {id(variable) for layer in convolutions[:frozen] for variable in layer.trainable_variables}
     return [variable for variable in discriminator.trainable_variables if id(variable) not in kept]

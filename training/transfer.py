@@ -61,7 +61,10 @@ def weights_of(origin: Path, config: Config) -> Weights:
         return weights_of_run(Run.open(origin), config)
     if (origin / GENERATE.model).is_dir():
         return weights_of_store(origin, config)
-    raise BadOrigin(f"{origin} is neither a run nor a model store. Name a folder that train or export made.")
+    raise BadOrigin(
+        f"{origin} is neither a run nor a model store. Name the folder of a run that holofoil train made, or "
+        "a store that holofoil export filled."
+    )
 
 
 def weights_of_run(run: Run, config: Config) -> Weights:
@@ -132,7 +135,10 @@ def weights_of_store(store: Path, config: Config) -> Weights:
     """Read the newest version of a store."""
     versions = [int(path.name) for path in (store / GENERATE.model).glob("*") if is_version(path.name)]
     if not versions:
-        raise BadOrigin(f"{store} holds no version of a generator. Export a run first.")
+        raise BadOrigin(
+            f"The model store {store} is empty: no version of a generator is in it. Export a run into it, or "
+            "name a run: --from RUN"
+        )
     networks = Networks.build(config)
     average = read(store / GENERATE.model / str(max(versions)), GENERATE.name, networks.average)
     judge = read(store / SCORE.model / str(max(versions)), SCORE.name, networks.discriminator)
@@ -151,7 +157,9 @@ def read(folder: Path, signature: str, network: keras.Model) -> list[NDArray[np.
     try:
         exported = trained_weights(folder, signature)
     except (OSError, KeyError, ValueError, BadZipFile, tf.errors.OpError) as error:
-        raise BadOrigin(f"{folder} cannot be read ({error}). Name another store, or a run.") from None
+        raise BadOrigin(
+            f"{folder} cannot be read ({error}). Export its run again, or name another store or a run."
+        ) from None
     ours = names_of(network.weights)
     # Spectral norm's running vectors take no part in serving and are not exported; steps find them again.
     running = {name: weight for name, weight in ours.items() if name.endswith(RUNNING)}
@@ -194,6 +202,7 @@ def refuse_other_shapes(origin: Path, network: str, theirs: Named, ours: Named) 
         there, here = (named[name].shape if name in named else "missing" for named in (theirs, ours))
         if there != here:
             raise BadOrigin(
-                f"The {network} in {origin} has another shape: its {name} is {there}, this run's is {here}. "
-                "Take the same preset, --size and --labels as there."
+                f"The {network} of {origin} does not fit this run: its weight {name!r} is {there}, here it "
+                f"is {here}. Take the same --preset and --labels as there, and cards prepared with the same "
+                "--size; or leave out --from."
             )

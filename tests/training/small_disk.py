@@ -1,4 +1,4 @@
-"""A disk that takes only small files, made by the limit that a process can set itself."""
+"""A disk that takes only small files, or opens none, made by the limits that a process can set itself."""
 
 import contextlib
 import resource
@@ -17,6 +17,17 @@ def small_files(most_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open nothing meanwhile, as where it has too many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def resume(data: Path, run: Path, images: int, most_bytes: int) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,11 @@ def kinds(**counts):
 
 
 def test_what_is_no_dataset_or_a_damaged_one_is_said_to_be(tmp_path):
-    with pytest.raises(BadDataset, match="holofoil prepare"):
+    with pytest.raises(BadDataset, match=r"no dataset at .*holofoil prepare FOLDER .*nothing"):
         load(tmp_path / "nothing")
+    (tmp_path / "photos").mkdir()  # prepare would refuse to write there
+    with pytest.raises(BadDataset, match=r"not a prepared dataset.*holofoil prepare .*photos DATA"):
+        load(tmp_path / "photos")
     folder = write(tmp_path / "data", kinds(fire=20))
     with (folder / "cards.uint8").open("r+b") as file:
         file.truncate(1000)

@@ -102,7 +102,7 @@ CASES: list[tuple[str, Severity, dict[str, float], Facts]] = [
     ("D4 dead gradient", Severity.CRITICAL, {"g_gradient": 1e-9}, NON_SATURATING),
     ("D5 discriminator overfits", Severity.WARNING, {"r_v": 0.7}, NON_SATURATING),
     ("D5 discriminator overfits", Severity.CRITICAL, {"r_v": 0.95}, NON_SATURATING),
-    ("D5 held-out cards are others", Severity.WARNING, {"r_v": -0.8}, NON_SATURATING),
+    ("D5 held-out cards are of another kind", Severity.WARNING, {"r_v": -0.8}, NON_SATURATING),
     ("D5 augmentation at its limit", Severity.WARNING, {"r_v": 0.55, "augment": 0.8}, NON_SATURATING),
     ("D7 mode collapse", Severity.WARNING, {"variety": 0.4}, NON_SATURATING),
     ("D7 mode collapse", Severity.CRITICAL, {"similarity": 0.3}, NON_SATURATING),

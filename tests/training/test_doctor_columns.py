@@ -50,8 +50,8 @@ def test_the_user_knows_better():
     [
         ("d_loss", "ROLE=COLUMN"),
         ("d_loss=", "ROLE=COLUMN"),
-        ("dloss=x", "dloss is nothing the doctor knows. It knows accuracy"),
-        ("d_loss=y", "no column 'y'. It has x"),
+        ("dloss=x", "the doctor knows no signal 'dloss'. Choose among accuracy"),
+        ("d_loss=y", "no column 'y'. Choose among x"),
     ],
 )
 def test_a_wrong_correction_is_answered_with_what_there_is(text: str, told: str):

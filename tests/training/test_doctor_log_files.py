@@ -209,7 +209,7 @@ def bad(folder: Path) -> dict[str, Path]:
         ("blank", "is empty"),
         ("rubbish", "neither text nor"),
         ("cut.json", "ends too early"),
-        ("folder", "holds no event files"),
+        ("folder", "neither the folder of a run"),
         ("missing", "does not exist"),
     ],
 )
@@ -221,7 +221,7 @@ def test_what_is_no_log_gets_a_clear_answer(tmp_path: Path, name: str, told: str
 
 def test_a_device_or_pipe_is_no_file(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BadLog, match="is no file"):
+    with pytest.raises(BadLog, match="is not a file but a pipe"):
         open_log(tmp_path / "pipe")
 
 

@@ -45,7 +45,7 @@ def test_tensorflow_is_told_to_use_onednn_before_it_is_loaded_unless_the_user_ch
     command = [sys.executable, "-c", ONEDNN]
     ran = subprocess.run(command, env=environment | given, capture_output=True, text=True, timeout=120)
     assert ran.stdout.split() == ["False", used]
-    assert ran.stderr.startswith("holofoil: nowhere holds no run")
+    assert ran.stderr.startswith("holofoil: nowhere is not the folder of a run")
     assert ran.stderr.count("\n") == 1  # and none of the notes that TensorFlow starts with
 
 
@@ -55,13 +55,13 @@ REFUSED = [
     (["prepare", ".", "out", "--size", "30x42"], "Near it are 28x40 and 32x44"),
     (["sample-cards", "out", "--count", "0"], "at least one card"),
     (["train", "nowhere", "out"], "holofoil prepare FOLDER"),
-    (["train", __file__, "out"], "is no prepared dataset"),
+    (["train", __file__, "out"], "is not a prepared dataset"),
     (["train", "nowhere", __file__], "is a file. Name a folder for the run"),
     (["train", "nowhere", "out", "--resume", "--batch", "4"], "rest: holofoil train nowhere out --resume"),
     (["train", "nowhere", "out", "--resume", "--augment", "adaptive"], "only --images may change"),
     (["train", "nowhere", "out", "--resume", "--dry-run"], "leave out --resume"),
-    (["export", "nowhere", "out"], "holds no run"),
-    (["report", "nowhere"], "holds no run"),
+    (["export", "nowhere", "out"], "is not the folder of a run"),
+    (["report", "nowhere"], "is not the folder of a run"),
 ]
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, sys

@@ -12,8 +12,8 @@ from tests.fakes import pictures
 from training import dataset
 from training.config import BadConfig
 from training.dataset import BadDataset
-from training.folder import in_threads, parse_size, refuse_size
-from training.prepare import holdout_hashes, prepare
+from training.folder import Skip, in_threads, parse_size, refuse_size
+from training.prepare import holdout_hashes, left_out, prepare
 from training.presets import configure
 
 
@@ -65,12 +65,14 @@ def test_unreadable_files_are_skipped_with_their_reason(folder, tmp_path, capsys
     (folder / "text.jpg").write_text("not a picture")
     whole = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "away.png").symlink_to("/proc/self/mem")  # a file that the system refuses to read
     (folder / "notes.txt").write_text("no picture and not said to be one")
     (folder / "clear\x1b[2J.png").touch()  # would clear a terminal
     prepare(folder, tmp_path / "data", 56, 40)
     skipped = {skip["file"]: skip["reason"] for skip in manifest(tmp_path / "data")["skipped"]}
     assert skipped.pop("clear\x1b[2J.png")
-    assert skipped.keys() == {"empty.png", "text.jpg", "cut.png"}
+    assert skipped.keys() == {"empty.png", "text.jpg", "cut.png", "away.png"}
+    assert "cannot be read: Input/output error" in skipped["away.png"]
     assert "empty" in skipped["empty.png"]
     assert "none of PNG" in skipped["text.jpg"]
     assert "damaged" in skipped["cut.png"]
@@ -114,6 +116,7 @@ def test_five_to_ten_percent_of_distinct_cards_are_held_out_and_never_more_than_
     held_out = holdout_hashes(distinct)
     assert 1 <= len(held_out) <= 1000
     assert len(held_out) <= max(1, 0.1 * len(distinct))
+    assert held_out == holdout_hashes(distinct[::-1])  # in whatever order files are found
 
 
 def test_a_large_folder_holds_out_a_thousand():
@@ -243,6 +246,18 @@ def test_pictures_that_lie_the_other_way_than_most_are_left_out_and_named(tmp_pa
     assert len(prepare(folder, tmp_path / "all", orientation="any").cards) == 32
 
 
+def test_a_square_picture_lies_no_other_way_than_portrait_ones(folder, tmp_path):
+    picture(100, (51, 50)).save(folder / "square.png")
+    assert len(prepare(folder, tmp_path / "data", 56, 40).cards) == 41
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, False), (11, True)])
+def test_ten_of_a_kind_are_named_and_the_rest_counted(count, more):
+    told = left_out([Skip(f"{number}.png", "flat", "One colour.") for number in range(count)])
+    assert told.count(".png") == 10
+    assert ("and 1 more" in told, "more" in told) == (more, more)
+
+
 def test_a_camera_held_sideways_makes_no_landscape_picture(folder, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -293,11 +308,15 @@ def test_mixed_shapes_small_pictures_and_few_of_them_are_warned_of(tmp_path, cap
     for number in range(20):
         picture(number, (40 + number, 70)).save(folder / f"{number}.png")
     picture(99, (15, 21)).save(folder / "stamp.png")
+    clear = picture(0, (40, 70))
+    clear.putalpha(128)
+    clear.save(folder / "0.png")
     prepare(folder, tmp_path / "data", 56, 40)
     said = capsys.readouterr().err
     assert "21 cards are few" in said
     assert "shapes differ by 11%" in said
     assert "1 of 21 pictures (4.8%) are smaller than 40x56. stamp.png." in said
+    assert "1 of 21 pictures (4.8%) are transparent in places" in said
 
 
 def test_a_good_folder_is_told_nothing_but_its_size(tmp_path, capsys):

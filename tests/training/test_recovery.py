@@ -14,17 +14,18 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.fakes import disk
 from tests.training.ends import equal, state
-from tests.training.small_disk import small_files
+from tests.training.small_disk import no_more_files, small_files
 from training import dataset, train
 from training.checkpoints import BadCheckpoint, Checkpoints, Progress
 from training.loop import Diverged, Loop
 from training.models import Networks
 from training.prepare import prepare
 from training.presets import configure
-from training.run import BadRun, Run, Setback, Source
+from training.run import BadRun, Run, Setback, Source, replace_text
 from training.trouble import Trouble
 
 
@@ -150,14 +151,17 @@ def test_a_run_that_went_back_once_keeps_to_the_lower_learning_rate(data, tmp_pa
     assert not equal(run, again)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(data, tmp_path):
-    """A step's losses are from before it moves the weights."""
+def test_what_is_no_number_is_told_and_not_saved(data, tmp_path):
+    """A step's losses are from before it moves the weights: either may break first."""
     cards, config = dataset.load(data), configure("smoke", 56, 40)
     loop = Loop(config, Run.create(tmp_path / "run", config, Source.of(data, cards)), cards)
     loop.networks.generator.weights[0].assign(loop.networks.generator.weights[0] * math.nan)
     with pytest.raises(Diverged, match="the weights of the generator"):
         loop.attend({"checkpoint"}, {})
+    with pytest.raises(Diverged, match="d_loss stopped being a number"):
+        loop.attend({"checkpoint"}, {"d_loss": math.nan})
     assert loop.run.checkpoints.steps() == []
+    assert "no numbers" in loop.run.findings.read_text()
 
 
 def test_a_checkpoint_starts_the_time_to_the_next_anew(data, tmp_path):
@@ -180,10 +184,18 @@ def test_a_changed_configuration_is_refused_by_the_name_of_what_changed(data, tm
     train.resume(data, run.folder, images=16)
 
 
+TWO_STEPS: dict[str, Any] = {  # in a block of ten
+    "images": 16,
+    "sample_every": 24,
+    "checkpoint_every": 4_000,
+    "steps_per_call": 10,
+}
+
+
 @pytest.fixture(scope="module")
 def two_steps(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two") / "run"
-    return train.start(data, folder, "smoke", images=16, sample_every=24, checkpoint_every=4_000).folder
+    return train.start(data, folder, "smoke", **TWO_STEPS).folder
 
 
 @pytest.mark.parametrize("full", ["metrics", "sample"])
@@ -211,23 +223,25 @@ def test_no_more_time_is_lost_than_a_run_may_lose(data, tmp_path):
 
 def test_the_best_checkpoint_is_kept_and_found(data, tmp_path):
     """The judge here measures brightness: what is best is known, and is not what is newest."""
-    kids = iter([3.0, 1.0, 2.0, 2.0, 1.0, 4.0])
-    options: dict[str, Any] = {"images": 48, "evaluate_every": 8, "checkpoint_every": 8}
+    kids = [3.0, 2.0, 1.0, 2.0, 2.0, 1.0, 4.0, 4.0, 4.0, 4.0]
+    options: dict[str, Any] = {"images": 80, "evaluate_every": 8, "checkpoint_every": 16}
 
     def judge_of(cards):
+        values = iter(kids)
+
         def judge(fakes):
             assert (fakes.shape, fakes.dtype) == ((500, 56, 40, 3), np.uint8)
-            return {"kid": next(kids), "coverage": 0.5}
+            return {"kid": next(values), "coverage": 0.5}
 
         return judge
 
     run = train.start(data, tmp_path / "run", "smoke", judge_of=judge_of, **options)
-    assert run.checkpoints.steps() == [6, 5, 4, 2]
-    assert [line["kid"] for line in lines(run)] == [3.0, 1.0, 2.0, 2.0, 1.0, 4.0]
+    assert run.checkpoints.steps() == [10, 8, 6, 3]  # the third, at which no other was due
+    assert [line["kid"] for line in lines(run)] == kids
     networks = Networks.build(run.config)
-    assert (run.restore(networks, "best"), run.restore(networks)) == (16, 48)
-    (run.checkpoints.folder / "2" / "weights.index").unlink()
-    assert run.restore(networks, "best") == 48
+    assert (run.restore(networks, "best"), run.restore(networks)) == (24, 80)
+    (run.checkpoints.folder / "3" / "weights.index").unlink()
+    assert run.restore(networks, "best") == 80
 
 
 def test_the_best_covers_enough_of_the_real_cards():
@@ -240,9 +254,10 @@ def test_the_best_covers_enough_of_the_real_cards():
         (100, 0.50, 4),
         (50, 0.10, 4),  # collapsed
         (120, 0.55, 4),
-        (99, 0.45, 7),
-        (130, 0.90, 8),  # the others cover too little beside it
-        (98, 0.45, 8),
+        (60, 0.40, 4),  # too little beside the highest, though that was no best
+        (99, 0.45, 8),
+        (130, 0.90, 9),  # the others cover too little beside it
+        (98, 0.45, 9),
     ]
     for step, (kid, coverage, best) in enumerate(evaluations, start=1):
         progress = replace(progress, step=step).judged(kid, coverage)
@@ -260,9 +275,42 @@ def test_a_run_starts_with_the_probability_that_it_was_given():
         assert Progress.at_start(config).probability == start
 
 
+def test_evaluations_and_samples_show_the_same_noise_at_any_step_and_samples_every_kind(data, tmp_path):
+    cards = dataset.load(data)
+    kinds = (np.arange(len(cards.cards)) % 2).astype(np.int32)
+    cards = replace(cards, labels=kinds, classes=("elves", "goblins"))
+    config = configure("smoke", 56, 40, classes=cards.classes)
+    seen = []
+
+    def judge(fakes):
+        seen.append(fakes)
+        return {"kid": 1.0, "coverage": 0.5}
+
+    loop = Loop(config, Run.create(tmp_path / "run", config, Source.of(data, cards)), cards, judge)
+    for weight in loop.networks.average.trainable_weights:  # as they are drawn all cards are grey
+        weight.assign(4 * weight)
+    for step in (1, 7):
+        loop.progress = replace(loop.progress, step=step)
+        loop.attend({"evaluate", "sample"}, {})
+    assert np.array_equal(*seen)
+    one, other = (path.read_bytes() for path in loop.run.samples.iterdir())
+    assert one == other
+    drawn = loop.draw(tf.ones((4, config.noise_size)))
+    assert np.array_equal(drawn[:2], drawn[2:])
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
 def small() -> dict[str, Any]:
     """State enough for a checkpoint."""
     return {"average": keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])}
+
+
+def test_a_file_of_a_run_is_on_the_disk_before_it_has_its_name(tmp_path):
+    with disk.watched() as asked:
+        replace_text(tmp_path / "config.json", "{}")
+    named = asked.index(("named", tmp_path / "config.json"))
+    assert "opened" in [what for what, path in asked[:named] if path.parent == tmp_path]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path):
@@ -275,6 +323,34 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_then_the_name_is
     assert len(files) == 3
     assert files <= set(before)
     assert ("opened", tmp_path) in asked[named:]
+
+
+def test_a_checkpoint_is_dropped_from_sight_before_its_files_are(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(Progress.at_start(configure("smoke", 56, 40)), **small())
+    with disk.watched() as asked:
+        checkpoints.drop([0])
+    assert ("named", tmp_path / ".0.gone") in asked
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_takes_no_checkpoint_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    told = "could not be written to .*: Not a directory.*go on with --resume"
+    with pytest.raises(BadCheckpoint, match=told):
+        Checkpoints(tmp_path / "checkpoints").save(Progress.at_start(configure("smoke", 56, 40)), **small())
+
+
+def test_checkpoints_that_cannot_be_read_now_are_neither_passed_over_nor_taken_for_none(tmp_path):
+    checkpoints, state = Checkpoints(tmp_path), small()
+    for step in (1, 2):
+        checkpoints.save(replace(Progress.at_start(configure("smoke", 56, 40)), step=step), **state)
+    with no_more_files(), pytest.raises(OSError, match="Too many open files"):
+        checkpoints.load(**state)
+    (tmp_path / "2" / "progress.json").unlink()
+    (tmp_path / "2" / "progress.json").symlink_to("/proc/self/mem")  # which gives root too an error
+    with pytest.raises(BadCheckpoint, match="2 cannot be read now"):
+        checkpoints.load(**state)
 
 
 def test_what_a_killed_process_left_of_a_checkpoint_is_not_in_the_way(tmp_path):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tests.training import small_disk
 from tests.training.ends import equal
 from training import dataset, train
-from training.checkpoints import BadCheckpoint, out_of_reach
+from training.checkpoints import BadCheckpoint, Progress, out_of_reach
 from training.config import BadConfig
 from training.dataset import BadDataset, Dataset
 from training.feed import Feed
@@ -72,10 +72,16 @@ def steps(run: Run) -> list[dict]:
     return [json.loads(line) for line in run.metrics.read_text().splitlines()]
 
 
+def told(lines: list[dict]) -> list[dict]:
+    """What the lines of a log tell, without the time that it took."""
+    return [{name: line[name] for name in ("step", *METRICS)} for line in lines]
+
+
 def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(data, run, tmp_path):
     unbroken = train.start(data, tmp_path / "unbroken", "smoke", images=32, **OPTIONS)
     resumed = train.resume(data, run.folder, images=32)
     assert equal(unbroken, resumed)
+    assert told(steps(resumed)) == told(steps(unbroken))
 
 
 def test_kinds_of_cards_are_learnt_from_folders_and_go_on_after_a_break(cards, tmp_path):
@@ -217,7 +223,7 @@ def test_a_folder_that_holds_a_run_is_refused_before_any_work(data, run, capsys)
 def test_a_run_with_no_whole_checkpoint_is_not_begun_anew(data, run):
     for step in ("1", "2"):
         damage(run.checkpoints.folder / step / "weights.data-00000-of-00001")
-    with pytest.raises(BadCheckpoint, match="Start a new run"):
+    with pytest.raises(BadCheckpoint, match="start a new run"):
         train.resume(data, run.folder, images=24)
     assert [line["step"] for line in steps(run)] == [1, 2]
 
@@ -247,7 +253,7 @@ def test_a_folder_smaller_than_the_presets_batch_is_trained_in_smaller_batches(d
 
 
 def test_a_run_is_not_ended_before_where_it_is(data, run):
-    with pytest.raises(BadConfig, match="has seen 16 images"):
+    with pytest.raises(BadConfig, match=r"has seen 16 images already.*--images 32"):
         train.resume(data, run.folder, images=8)
     assert run.config.images == 16
 
@@ -263,7 +269,7 @@ def test_a_run_is_not_overwritten_and_not_invented(data, run, tmp_path):
     for begin in (train.start, train.rehearse):
         with pytest.raises(BadRun, match="--resume"):
             begin(data, run.folder, "smoke", images=8)
-    with pytest.raises(BadRun, match="holds no run"):
+    with pytest.raises(BadRun, match="is not the folder of a run"):
         train.resume(data, tmp_path / "other")
 
 
@@ -280,11 +286,25 @@ def test_a_run_is_not_resumed_on_the_same_cards_as_other_kinds(run):
     run.save_data(Source.of(run.folder, cards))
     run.save_config(replace(run.config, classes=kinds))
     run.refuse_other_data(cards)
+    run.save_data(replace(Source.of(run.folder, cards), kinds=""))  # of a run from before kinds were written
+    run.refuse_other_data(cards)
+    run.save_data(Source.of(run.folder, cards))
     moved = labels.copy()
     moved[3] = 0
     for other in (replace(cards, labels=moved), replace(cards, classes=("dragon", "fairy"))):
         with pytest.raises(BadRun, match="other sub-folders, as the kinds dragon, elf"):
             run.refuse_other_data(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("augment", 0.9), ("loss", "hinge"), ("learning_rate", 1e-5), ("beta_1", 0.9), ("noise_size", 8)],
+)
+def test_what_shapes_the_weights_does_not_change_in_a_run(run, name, value):
+    progress = Progress.at_start(run.config)
+    run.refuse_other_config(replace(run.config, images=80, doctor="off", without=("stop",)), progress)
+    with pytest.raises(BadRun, match=f"says {name} is {value}"):
+        run.refuse_other_config(replace(run.config, **{name: value}), progress)
 
 
 def test_two_trainings_do_not_share_a_folder(data, run):
@@ -350,7 +370,7 @@ def test_a_run_whose_dataset_was_moved_knows_where_it_is(data, run, tmp_path):
 def test_a_run_that_is_over_says_so(data, run, capsys):
     train.resume(data, run.folder)
     printed = capsys.readouterr().out
-    assert "is over: it has shown 16 images. --images moves its end" in printed
+    assert "is over: it has shown 16 images. To go on, let it end later: --resume --images 32" in printed
     assert f"Publish it: holofoil export {run.folder} STORE" in printed
 
 

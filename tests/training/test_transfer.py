@@ -1,6 +1,7 @@
 import shutil
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +14,7 @@ from training.models import Networks
 from training.presets import configure
 from training.run import Run, Source
 from training.step import averaging_rate
-from training.transfer import BadOrigin, keep_trained, names_of, read, weights_of
+from training.transfer import BadOrigin, agreeing, keep_trained, names_of, read, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +145,21 @@ def test_networks_grow_to_cards_twice_as_large(tiny_run, trained, capsys):
     fresh = Networks.build(config)
     theirs, ours = trained.generator.get_weights(), fresh.generator.get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(grown.generator[:4], theirs, strict=False))
+    assert np.array_equal(grown.average[0], trained.average.get_weights()[0])
+    assert not np.array_equal(grown.average[0], grown.generator[0])
     assert np.array_equal(grown.generator[-1], ours[-1])
     assert np.array_equal(grown.discriminator[-2], trained.discriminator.get_weights()[-2])
     assert np.array_equal(grown.discriminator[0], fresh.discriminator.get_weights()[0])
     grown.give(fresh)
     assert "whose cards are half as large" in capsys.readouterr().out
+
+
+def test_weights_agree_up_to_the_first_of_another_shape():
+    theirs = [np.zeros(size, np.float32) for size in (2, 3, 4)]
+    ours = [np.ones(size, np.float32) for size in (2, 3, 5)]
+    taken, share = agreeing(theirs, ours)
+    assert [weight.tolist() for weight in taken] == [[0] * 2, [0] * 3, [1] * 5]
+    assert share == 0.5
 
 
 def test_networks_do_not_grow_where_nothing_fits(tiny_run):
@@ -171,13 +182,20 @@ def test_names_do_not_depend_on_what_was_built_before():
         assert len(names_of(one.weights)) == len(one.weights)
 
 
+def test_layers_keep_their_order_beyond_the_ninth():
+    layers = [keras.layers.Dense(size, name=f"dense_{number}") for number, size in ((9, 2), (10, 3))]
+    named = names_of(keras.Sequential([keras.Input((1,)), *layers]).weights)
+    shapes = {name: weight.shape for name, weight in named.items() if name.endswith("kernel")}
+    assert shapes == {"dense 1 kernel": (1, 2), "dense 2 kernel": (2, 3)}
+
+
 @pytest.mark.parametrize("origin", ["run", "store"])
 @pytest.mark.parametrize(
     ("size", "changes"),
     [((56, 40), {"channels": (16, 12, 10)}), ((64, 48), {}), ((56, 40), {"classes": ("a", "b")})],
 )
 def test_weights_of_another_shape_are_refused_with_the_way_out(tiny_run, origin, size, changes):
-    with pytest.raises(BadOrigin, match="Take the same preset, --size and --labels"):
+    with pytest.raises(BadOrigin, match="Take the same --preset and --labels"):
         weights_of(getattr(tiny_run, origin), configure("smoke", *size, **changes))
 
 

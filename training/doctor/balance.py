@@ -79,8 +79,11 @@ def still(heard: History) -> Finding | None:
         f"relative change since the last line: {numbers(moved)}",
         "Its optimizer was given no variables, or a learning rate of 0. In Keras 3 `trainable = False` ahead "
         "of the first training step has the same effect, whatever the model was compiled with.",
-        "Hand each optimizer its own network's trainable_variables in a step of your own; do not set "
-        "`trainable` on a stacked model.",
+        "Give each network an optimizer of its own with a learning rate above 0, name its variables in each "
+        "step, and leave `trainable` alone:\n"
+        "gradients = tape.gradient(d_loss, discriminator.trainable_variables)\n"
+        "d_optimizer.apply_gradients(zip(gradients, discriminator.trainable_variables))\n"
+        "and the same with the generator's loss, variables and optimizer",
         heard.where,
     )
 
@@ -149,10 +152,11 @@ def dominated(heard: History, steps: int, severity: Severity) -> Finding:
         "The discriminator tells all real cards and fakes apart with certainty, and the generator learns "
         "nothing from it.",
         f"over the last {steps} steps: {numbers(middles(heard, steps) | accuracies(heard, steps))}",
-        "Nothing limits how steep the discriminator may become, so it can become perfect; its gradient is "
-        "then noise to the generator. How many weights it has makes no difference.",
-        "Penalise its gradient on real cards (R1, gamma 1 to 10 at 64x64), and augment all it sees, real "
-        "and fake alike. Slowing it down or training it less does not help.",
+        "Nothing, or too little, limits how steep the discriminator may become, so it can become perfect; "
+        "its gradient is then noise to the generator. A discriminator with fewer weights wins too.",
+        "Penalise its gradient on real cards (R1: add to its loss gamma / 2 times the squared norm of its "
+        "logits' gradient by the pixels, gamma 1 to 10 at 64x64), and augment all it sees, real and fake "
+        "alike. Slowing it down or training it less only delays this.",
         heard.where,
     )
 
@@ -184,8 +188,9 @@ def too_weak(heard: History) -> Finding | None:
         + (f"; {mean(ranked):.0%} of real cards score above fakes, where guessing has 50%" if ranked else ""),
         "The generator then follows noise. A penalty or a low learning rate holds the discriminator back, "
         "its labels are swapped, or it is not trained at all.",
-        "Check that its weights move and that real cards are labelled 1; then raise its learning rate or "
-        "widen it, and halve gamma.",
+        "Check that its weights move (in Keras 3 `trainable = False` before the first step freezes them for "
+        "good), that real cards are labelled 1 and fakes 0. Then raise its learning rate, give it more "
+        "filters, or halve the weight of its gradient penalty (gamma).",
         heard.where,
     )
 
@@ -202,7 +207,8 @@ def broken(heard: History) -> Finding | None:
         f"nan or infinite at {heard.where}",
         "A step was too large, or a number overflowed; every weight computed from it is lost.",
         "Go back to the last good checkpoint with half the learning rate; if it happens again, compute in "
-        "float32 and give the loss logits, not probabilities.",
+        "float32, not in mixed precision, and give the loss logits, not probabilities: no sigmoid at the "
+        "end, and BinaryCrossentropy(from_logits=True).",
         heard.where,
     )
 
@@ -219,7 +225,8 @@ def flight(heard: History) -> Finding | None:
         f"The {max(moved, key=lambda name: moved[name])}'s weights explode.",
         f"change since the last line, in multiples of the weights: {numbers(moved)}",
         "The learning rate is far too high.",
-        "Divide the learning rate by 10 or more; 2e-4 to 5e-4 is usual for Adam.",
+        "Start again, or from a checkpoint before this, with a tenth of the learning rate or less; 2e-4 to "
+        "5e-4 is usual for Adam.",
         heard.where,
     )
 
@@ -250,7 +257,8 @@ def exploded(norms: list[float], network: str, heard: History) -> Finding:
         f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps, at its lowest "
         f"{heard.lowest[f'{network[0]}_gradient'].value:.2g}",
         "Nothing limits how steep the discriminator may become, or the learning rate is too high.",
-        "Divide the learning rate by 4 or more, and penalise the discriminator's gradient (R1).",
+        "Divide the learning rate by 4 or more, and penalise the discriminator's gradient on real cards "
+        "(R1).",
         heard.where,
     )
 
@@ -264,7 +272,9 @@ def dead(norms: list[float], network: str, heard: History) -> Finding:
         f"The {network}'s gradient has vanished.",
         f"norm {middle(norms):.2g} over the last {GRADIENT_STEPS} steps",
         "A saturated sigmoid or tanh lets no gradient through.",
-        "Give the loss logits, not probabilities, and start from smaller weights.",
+        "Give the loss logits, not probabilities: no sigmoid at the end of the discriminator, and "
+        "BinaryCrossentropy(from_logits=True). Start from smaller weights, in each layer: "
+        "kernel_initializer=keras.initializers.RandomNormal(stddev=0.02)",
         heard.where,
     )
 

@@ -32,7 +32,8 @@ def understood(path: Path) -> Script:
     """Read a script and find its networks."""
     script = Script(read(path))
     if not (script.generators or script.discriminators or script.trains):
-        raise BadScript(f"{path} {foreign(script) or 'holds no Keras GAN that can be made out'}. {INSTEAD}")
+        why = foreign(script) or "is not a Keras GAN: no generator and no discriminator was found in it"
+        raise BadScript(f"{path} {why}. {INSTEAD}")
     return script
 
 
@@ -90,9 +91,8 @@ def repair(path: Path, out: Path) -> Repaired:
         BadScript: the script cannot be read, or `out` is there already.
     """
     if out.exists() or out.suffix != ".py":
-        raise BadScript(
-            f"{out} {'is there already' if out.exists() else 'is no .py file'}: name a new .py file."
-        )
+        why = "is there already" if out.exists() else "does not end in .py, as a repaired script does"
+        raise BadScript(f"{out} {why}. Name a new file: --fix NEW.py")
     script = understood(path)
     mended_script = mended_text(script)
     out.write_text(

@@ -128,7 +128,10 @@ def guess(survey: Survey, given: Mapping[str, str] | None = None) -> Columns:
 def unrecognised(names: Sequence[str], survey: Survey) -> str:
     """Say that no signal was found, and what to write."""
     if not names:
-        return "There are numbers of steps or epochs in it, but no loss and no accuracy."
+        return (
+            "The log has numbers of steps or epochs, but no loss and no accuracy. Have the training write "
+            "both losses, as in: step 10, d_loss 0.61, g_loss 1.2"
+        )
     likely = [name for name in names if not survey.columns[name].counts] or names
     example = ",".join(f"{role}={name}" for role, name in zip(("d_loss", "g_loss"), likely, strict=False))
     return (
@@ -206,10 +209,12 @@ def checked(given: Mapping[str, str], survey: Survey) -> dict[str, str]:
     for role, name in given.items():
         if role not in ROLES:
             raise BadColumns(
-                f"--columns: {role} is nothing the doctor knows. It knows {listed(sorted(ROLES), 99)}."
+                f"--columns: the doctor knows no signal {role!r}. Choose among {listed(sorted(ROLES), 99)}."
             )
         if name.lower() not in spelt:
-            raise BadColumns(f"--columns: the log has no column {name!r}. It has {listed(survey.columns)}.")
+            raise BadColumns(
+                f"--columns: the log has no column {name!r}. Choose among {listed(survey.columns)}."
+            )
     return {role: spelt[name.lower()] for role, name in given.items()}
 
 

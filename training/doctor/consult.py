@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.doctor.finding import Finding, Severity, worst_first
-from training.trouble import NothingToJudge
+from training.trouble import NothingToJudge, refusal
 
 CAVEAT = "L"
 """What the ids of notes on the reading of a log begin with; they tell of nothing wrong."""
@@ -29,16 +29,16 @@ def consult(target: Path, columns: str = "", plot: Path | None = None) -> list[F
     try:
         return examined(target, columns, plot)
     except OSError as error:
-        raise BadTarget(f"{target} cannot be read: {error.strerror}.") from error
+        raise BadTarget(refusal(error, f"{target} cannot be read")) from error
 
 
 def examined(target: Path, columns: str, plot: Path | None) -> list[Finding]:
     """Have the right doctor examine a target. Raises Trouble, or OSError if it cannot be read."""
     if not target.exists():
-        raise BadTarget(f"{target} does not exist.")
+        raise BadTarget(f"{target} does not exist. Name a script or notebook, a log, or the folder of a run.")
     if target.is_file() and target.suffix in SCRIPTS:
         if columns or plot:
-            raise BadTarget(f"{target} is a script: --columns and --plot are for logs.")
+            raise BadTarget(f"{target} is a script: --columns and --plot are for logs. Leave them out.")
         from training.doctor import code
 
         return code.examine(target)
@@ -52,7 +52,9 @@ def log_of(target: Path) -> Path:
     if not (target / "config.json").exists():
         return target
     if not (target / "metrics.jsonl").exists():
-        raise BadTarget(f"{target} has no metrics.jsonl yet: a run writes it with its first step.")
+        raise BadTarget(
+            f"{target} has no metrics.jsonl yet: a run writes it with its first step. Ask again then."
+        )
     return target / "metrics.jsonl"
 
 
@@ -63,7 +65,10 @@ def fix(target: Path, out: Path) -> str:
         Trouble: the target is no script, or `out` is there already.
     """
     if target.suffix not in SCRIPTS:
-        raise BadTarget(f"{target} is no script: --fix mends .py and .ipynb files.")
+        raise BadTarget(
+            f"{target} is not a script, and --fix repairs .py and .ipynb files alone. Name the script that "
+            "trains, or leave out --fix."
+        )
     from training.doctor import code
 
     return str(code.repair(target, out))

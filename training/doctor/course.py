@@ -42,7 +42,7 @@ def fallen_back(heard: History) -> Finding | None:
         "The generated cards are far worse than they were.",
         f"KID {kids[-1]:.0f}, at step {best.step:,.0f} it was {best.value:.0f}",
         "The two networks are out of balance, which seldom mends itself.",
-        "Go back to the best checkpoint with half the learning rate.",
+        "Go back to the best checkpoint with half the learning rate: --resume --doctor act does so.",
         heard.where,
     )
 
@@ -69,7 +69,8 @@ def without_gain(heard: History, name: str, severity: Severity, evaluations: int
         f"The last {evaluations} evaluations found no better cards.",
         f"best KID {best.value:.0f} at step {best.step:,.0f}, now {kids[-1]:.0f}",
         "This recipe has learnt what it can from these cards, or the learning rate is too high to settle.",
-        "Stop here; the best checkpoint is kept. Or end the run with a falling learning rate.",
+        "Stop here and export the best checkpoint, which is kept. Or let the learning rate fall sooner, as "
+        "it does towards the end of a run: --resume --images, with an end not far from here.",
         heard.where,
     )
 

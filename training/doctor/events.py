@@ -76,4 +76,6 @@ def records(file: Path, remark: Remark) -> Iterator[bytes]:
         else:
             remark(f"{file.name} is damaged, and was read up to there ({error.message}).")
     except tf.errors.OpError as error:
-        raise BadLog(f"{file} cannot be read.") from error
+        from training.refusals import refusal_of
+
+        raise BadLog(refusal_of(error, f"{file} cannot be read")) from error

@@ -55,10 +55,14 @@ def event_folder(folder: Path) -> Log:
     """Take all event files below a folder as one log. Raises BadLog."""
     files = sorted(file for file in folder.rglob("*tfevents*") if file.is_file())
     if not files:
-        raise BadLog(f"{folder} holds no event files (*tfevents*). Name the log file itself.")
+        raise BadLog(
+            f"{folder} is neither the folder of a run (no config.json) nor one of TensorBoard's events (no "
+            "file *tfevents*). Name the log file itself."
+        )
     if len(files) > events.FILES:
         raise BadLog(
-            f"{folder} holds {len(files):,} event files, too many for a run. Name the folder of one run."
+            f"{folder} has {len(files):,} event files, and one run has at most {events.FILES}. Name the "
+            "folder of one run."
         )
     return Log(folder, "TensorBoard's events", lambda remark: events.rows(files, folder, remark))
 
@@ -66,9 +70,12 @@ def event_folder(folder: Path) -> Log:
 def beginning(path: Path) -> bytes:
     """Return the first bytes of a file. Raises BadLog."""
     if not path.exists():
-        raise BadLog(f"{path} does not exist.")
+        raise BadLog(f"{path} does not exist. Name the file that the training writes its losses into.")
     if not path.is_file():
-        raise BadLog(f"{path} is no file. Save the output to one first: python train.py | tee train.log")
+        raise BadLog(
+            f"{path} is not a file but a pipe or a device, and a log is read twice. Save it as a file first: "
+            "python train.py | tee train.log"
+        )
     with path.open("rb") as file:
         return file.read(HEAD)
 
@@ -78,8 +85,8 @@ def refuse_binary(path: Path, head: bytes) -> None:
     odd = sum(byte in CONTROLS for byte in head)
     if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and odd > len(head) / 100:
         raise BadLog(
-            f"{path} is neither text nor TensorBoard's events. Logs are CSV, JSON, JSONL, events, or what "
-            "training printed."
+            f"{path} is neither text nor TensorBoard's events, so it is not a log. Name a log as CSV, JSON, "
+            "JSONL or events, or the saved output of a training."
         )
 
 
@@ -114,7 +121,10 @@ def text_log(path: Path, encoding: str) -> Log:
 def whole_json(path: Path, encoding: str) -> Log:
     """Read a file that is one JSON value. Raises BadLog."""
     if os.path.getsize(path) > tables.JSON_BYTES:
-        raise BadLog(f"{path} is too large for one piece of JSON. Write JSONL: an object a line.")
+        raise BadLog(
+            f"{path} is a single piece of JSON of more than {tables.JSON_BYTES >> 20} MiB, too large to be "
+            "read at once. Write it as JSONL, one object on each line, or as CSV."
+        )
     try:
         value = json.loads(tables.python_numbers(path.read_text(encoding, errors="replace")))
     except (ValueError, RecursionError) as error:

@@ -91,11 +91,12 @@ def read(path: Path, columns: str = "") -> Examination:
 
 def no_numbers(log: Log, remarks: list[str]) -> str:
     """Say that nothing can be examined."""
-    why = " ".join(remarks)
-    return (
-        f"{log.path} was read as {log.kind} and holds no numbers. {why} Name the file that the losses are "
-        "written to; if the run has just begun, ask again after its first lines."
-    ).replace("  ", " ")
+    what = f"{log.path} was read as {log.kind} and holds no numbers."
+    advice = (
+        "Name the file that the training writes its losses into; if it has just begun, ask again after its "
+        "first lines."
+    )
+    return " ".join([what, *remarks, advice])
 
 
 def hear(examination: Examination) -> None:

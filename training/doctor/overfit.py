@@ -37,10 +37,11 @@ def overfit(heard: History) -> Finding | None:
         "discriminator overfits",
         Severity.CRITICAL if mean(looks) > HOPELESS else Severity.WARNING,
         "The discriminator has memorised its training cards: held-out cards score like fakes.",
-        f"r_v {mean(looks):.2f}, mean of the last {LOOKS} measurements; it should be at most 0.5",
+        f"r_v {mean(looks):.2f}, mean of the last {LOOKS} measurements: 0 if held-out cards score as "
+        "training cards do, 1 if as fakes; it should be at most 0.5",
         "Too few cards, or too many steps on them, for so large a discriminator.",
-        "Stop earlier, or start a new run, since a resumed one keeps its settings: with --augment adaptive, "
-        "more cards, a smaller preset, or from trained weights (--from).",
+        "Stop here and export the best checkpoint, or start a new run, since a resumed one keeps its "
+        "settings: with --augment adaptive, more cards, a smaller preset, or from trained weights (--from).",
         heard.where,
     )
 
@@ -52,12 +53,13 @@ def foreign(heard: History) -> Finding | None:
         return None
     return Finding(
         "D5",
-        "held-out cards are others",
+        "held-out cards are of another kind",
         Severity.WARNING,
         "Held-out cards score far above the training cards, which the discriminator was taught to call real.",
         f"r_v {mean(looks):.2f}, mean of the last {LOOKS} measurements; cards alike have 0 or more",
         "They are no random sample of the same cards, so they tell nothing about overfitting.",
-        "Look at the prepared cards: the hold-out must be a random sample of all of them.",
+        "Prepare the pictures anew, which holds out a random sample of all: holofoil prepare FOLDER DATA. In "
+        "a split of your own, shuffle before you split.",
         heard.where,
     )
 
@@ -98,7 +100,9 @@ def too_sure(heard: History) -> Finding | None:
         "The discriminator calls practically every training card real.",
         f"right on {mean(real):.1%} of them over the last {SURE_STEPS} steps; 80 % is healthy (r_t 0.6)",
         "It has memorised them, or nothing limits how steep it may become.",
-        "Hold some cards out to find out which; augment what it sees, and raise gamma.",
+        "Hold some cards out and have it score them. If they score like fakes, it has memorised the others: "
+        "augment all it sees, real and fake alike. If they too are called real, penalise its gradient on "
+        "real cards (R1), or double the weight of that penalty (gamma).",
         heard.where,
     )
 
@@ -116,7 +120,8 @@ def copies(heard: History) -> Finding | None:
         f"{rates[-1]:.0%} of its cards lie nearer to a training card than 99 % of held-out ones do",
         "With few cards, copying them fools the discriminator best; it fades as their number grows "
         "(Feng 2021, arXiv 2202.11765).",
-        "Stop earlier (the best checkpoint is kept), augment more, or collect more cards.",
+        "Start a new run, since a resumed one keeps its settings: with more cards, fewer images, --augment "
+        "adaptive, or from weights that were trained on other cards (--from).",
         heard.where,
     )
 

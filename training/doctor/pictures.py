@@ -50,7 +50,9 @@ def wrong_range(heard: History) -> Finding | None:
         f"Real cards lie in [{low:.3g}, {high:.3g}]; the generator draws in [-1, 1].",
         f"lowest and highest real pixel: {low:.3g}, {high:.3g}",
         "Their mean brightness alone tells them from fakes: the discriminator is right from the first step.",
-        "cards = cards.astype('float32') / 127.5 - 1  # of 0 to 255",
+        "cards = 2 * cards - 1  # from [0, 1] to [-1, 1]"
+        if low > -EDGE and high < EDGE
+        else "cards = cards.astype('float32') / 127.5 - 1  # of pixels from 0 to 255, with no other scaling",
         heard.where,
     )
 
@@ -72,9 +74,9 @@ def flat(heard: History) -> Finding | None:
         "There is nothing to learn from them."
         if blank
         else "The generator's signal dies out between its layers.",
-        "Look at the prepared cards."
+        "Look at what the discriminator is given, and mend how it is loaded: plt.imshow((cards[0] + 1) / 2)"
         if blank
-        else "Normalise after every layer but the last, or after none.",
+        else "Put BatchNormalization() behind every layer of the generator but the last, or behind none.",
         heard.where,
     )
 
@@ -100,7 +102,9 @@ def collapse(heard: History) -> Finding | None:
         "The generator draws only a few different cards.",
         f"{numbers(shown)}; real cards have a variety of 1",
         "A few cards that fool the discriminator are all that it needs.",
-        "Go back to the best checkpoint and raise gamma; take a larger batch; look for copies in the folder.",
+        "Double the weight of the gradient penalty (gamma), and if that is no help, go back to the best "
+        "checkpoint: --doctor act does so. If it collapses again, start a new run with a larger --batch, and "
+        "look for copies among the pictures: holofoil audit FOLDER",
         heard.where,
     )
 
@@ -119,7 +123,9 @@ def partial_collapse(heard: History) -> Finding | None:
         "A part of the card is drawn the same every time.",
         f"there fakes vary {max(least):.0%} as much as real cards; on the whole card {max(variety):.0%}",
         "The noise no longer reaches that part.",
-        "Go back to an earlier checkpoint, raise gamma, or take more noise (noise_size).",
+        "Start a new run from the best checkpoint of this one, with another seed and a larger batch: "
+        "holofoil train DATA NEW_RUN --from RUN --seed 1 --batch 64. In a script of your own, double the "
+        "weight of the gradient penalty (gamma), or take more noise.",
         heard.where,
     )
 
@@ -161,6 +167,7 @@ def checkerboard(heard: History) -> Finding | None:
         "The fakes carry a grid of single pixels.",
         f"{powers[-1]:.1f} times the real cards' power in the finest wave",
         "Transposed convolutions whose kernel size is not a multiple of the stride cover pixels unevenly.",
-        "Upsample by nearest neighbours before a 3x3 convolution, or use 4x4 kernels at stride 2.",
+        "Put UpSampling2D() and Conv2D(filters, 3, padding='same') in place of each Conv2DTranspose, or give "
+        "that 4x4 kernels at stride 2. The presets nano, tiny and base do the first.",
         heard.where,
     )

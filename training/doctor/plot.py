@@ -58,9 +58,9 @@ def draw(curves: Mapping[str, Curve], episodes: "Iterable[Episode]", log: Path, 
 def refuse_others(path: Path) -> None:
     """Raise BadPlot for a suffix that is not drawn, and for a file that is there and not ours."""
     if path.suffix.lower() not in FORMATS:
-        raise BadPlot(f"{path} should end in .png or .svg.")
+        raise BadPlot(f"{path} is not a picture that can be drawn: its name should end in .png or .svg.")
     if path.exists() and AUTHOR.encode() not in beginning(path):
-        raise BadPlot(f"{path} is there already and was not drawn by this doctor.")
+        raise BadPlot(f"{path} is there already, was not drawn by this doctor, and stays as it is.")
 
 
 def beginning(path: Path) -> bytes:

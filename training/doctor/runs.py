@@ -8,7 +8,7 @@ from typing import Any
 
 from training.config import RESIDENT, Config, from_json
 from training.doctor.facts import Facts
-from training.trouble import NothingToJudge
+from training.trouble import NothingToJudge, refusal
 
 
 class BadLog(NothingToJudge):
@@ -19,10 +19,13 @@ def facts_of_run(run: Path) -> Facts:
     """Return what config.json and data.json tell. Raises BadLog."""
     try:
         config = from_json((run / "config.json").read_text())
-    except OSError:
-        raise BadLog(f"{run} holds no run: config.json cannot be read.") from None
+    except OSError as error:
+        raise BadLog(refusal(error, f"{run / 'config.json'} cannot be read")) from None
     except (ValueError, TypeError) as error:
-        raise BadLog(f"{run / 'config.json'} is damaged ({error}).") from None
+        raise BadLog(
+            f"{run / 'config.json'} is damaged ({error}). Put the file back as it was, or copy metrics.jsonl "
+            "to another folder and name that file."
+        ) from None
     return facts_of(config, *counts(run))
 
 
@@ -69,4 +72,4 @@ def lines(log: Path) -> Iterator[dict[str, Any]]:
                     if isinstance(line := json.loads(text), dict):
                         yield line
     except OSError as error:
-        raise BadLog(f"{log} cannot be read ({error.strerror}).") from None
+        raise BadLog(refusal(error, f"{log} cannot be read")) from None

@@ -71,7 +71,7 @@ def csv_rows(lines: Iterable[str], dialect: Dialect, remark: Remark) -> Iterator
             if row:
                 yield row
     except csv.Error as error:
-        remark(f"From line {table.line_num:,} on it is no CSV ({error}); what comes after was not read.")
+        remark(f"From line {table.line_num:,} on it is not CSV ({error}); what comes after was not read.")
 
 
 def value(cell: str, delimiter: str) -> float | None:
@@ -104,7 +104,7 @@ def json_lines(lines: Iterable[str], remark: Remark) -> Iterator[Row]:
     if last and unread == 1:
         remark("The last line is cut: the run seems to be still writing it.")
     elif unread:
-        remark(f"{unread:,} lines are no JSON and were passed over.")
+        remark(f"{unread:,} lines are not JSON and were passed over.")
 
 
 def parsed(line: str) -> object:

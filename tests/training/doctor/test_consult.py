@@ -91,7 +91,7 @@ def test_notes_alone_are_no_failure():
 
 
 def test_only_scripts_are_mended(tmp_path):
-    with pytest.raises(Trouble, match="is no script"):
+    with pytest.raises(Trouble, match="is not a script"):
         consult.fix(tmp_path / "log.csv", tmp_path / "out.py")
 
 

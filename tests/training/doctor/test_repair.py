@@ -68,10 +68,10 @@ def test_what_was_not_mended_is_told(tmp_path):
 
 
 WHY = {
-    "conditional.py": "For C3 and C10 the training step would .* here: the pictures come with labels",
+    "conditional.py": "For C3 and C10 the training step would .* here: the networks also take labels",
     "conditional_embedding.py": "no function of its own trains one stacked model",
     "tape_loop.py": "under a GradientTape",
-    "wgan_clip.py": "For C3 .* no binary cross-entropy",
+    "wgan_clip.py": "For C3 .* not a binary cross-entropy",
 }
 
 

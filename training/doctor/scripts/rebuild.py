@@ -61,7 +61,7 @@ def rebuildable(script: Script, text: Text) -> Training:
     """Find the training function that can be changed. Raises NotRebuildable."""
     training = found_training(script)
     if not cross_entropies(script):
-        raise NotRebuildable("the discriminator's loss is no binary cross-entropy")
+        raise NotRebuildable("the discriminator's loss is not a binary cross-entropy")
     if not all(text.alone(node) for node in touched(script, training)):
         raise NotRebuildable("a line of the training loop holds more than one statement")
     return training
@@ -103,13 +103,15 @@ def found_training(script: Script) -> Training:
     real = real_pictures(script, judged)
     generator = generator_in(script, function)
     if len(own) != len(judged) + 1 or not 0 < len(judged) < 3:
-        raise NotRebuildable("the discriminator's train_on_batch does not stand once or twice beside it")
+        raise NotRebuildable("that loop does not call the discriminator's train_on_batch once or twice")
     noise = stacked.argument("x", 0)
     if any(isinstance(given, ast.List | ast.Tuple) for given in (noise, real)):
-        raise NotRebuildable("the pictures come with labels, and the step knows pictures alone")
+        raise NotRebuildable(
+            "the networks also take labels, and the step that --fix writes takes pictures alone"
+        )
     discriminator, stack = judged[0].receiver, stacked.receiver
     if real is None or noise is None or generator is None or discriminator is None or stack is None:
-        raise NotRebuildable("it cannot be made out what is given to which network")
+        raise NotRebuildable("it cannot be made out which pictures and noise the networks are given")
     names = (generator, *map(ast.unparse, (discriminator, stack, real, noise)))
     return Training(function, judged, stacked, *names)
 

@@ -18,6 +18,7 @@ from training.doctor.scripts.rules_losses import (
     measures_accuracy,
     smoothed_accuracy,
     squashed_before_loss,
+    squashes,
 )
 from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
 from training.doctor.scripts.rules_networks import is_uneven, without_bias
@@ -109,7 +110,7 @@ def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
     ]
     if smooth and training_of(script) is None:
         first, _ = measured[0]
-        edge = 0.5 if any(squashed(script)) and not to_logits else boundary(script, first)
+        edge = 0.5 if squashes(script) and not to_logits else boundary(script, first)
         yield text.before(top_statement(script, first.node), HARD_ACCURACY.format(edge=edge))
         for _, metrics in measured:
             yield text.put(metrics, "[hard_accuracy]")

@@ -81,14 +81,20 @@ def toggled(script: Script, nodes: list[ast.Assign]) -> Finding:
     )
 
 
-TAPE_REMEDY = (
-    "Say in each step which variables learn, and leave `trainable` alone:\n"
-    "with tf.GradientTape() as tape:\n"
-    "    d_loss = ...\n"
-    "gradients = tape.gradient(d_loss, discriminator.trainable_variables)\n"
-    "d_optimizer.apply_gradients(zip(gradients, discriminator.trainable_variables))\n"
-    "and the same with the generator's loss, variables and optimizer"
-)
+TAPE_REMEDY = """\
+Say in each step which variables learn, and leave `trainable` alone: what is frozen has none.
+loss = tf.keras.losses.BinaryCrossentropy(from_logits=True)  # or the one that was compiled
+with tf.GradientTape() as tape:
+    real = discriminator(real_images, training=True)
+    fake = discriminator(generator(noise, training=True), training=True)
+    d_loss = loss(tf.ones_like(real), real) + loss(tf.zeros_like(fake), fake)
+gradients = tape.gradient(d_loss, discriminator.trainable_variables)
+d_optimizer.apply_gradients(zip(gradients, discriminator.trainable_variables))
+with tf.GradientTape() as tape:
+    fake = discriminator(generator(noise, training=True), training=True)
+    g_loss = loss(tf.ones_like(fake), fake)
+gradients = tape.gradient(g_loss, generator.trainable_variables)
+g_optimizer.apply_gradients(zip(gradients, generator.trainable_variables))"""
 
 
 def switched(script: Script, to: bool) -> list[ast.Assign]:

@@ -77,7 +77,7 @@ def bounded_margin(script: Script) -> Iterator[Finding]:
             f"({script.source.place(margins[0])})",
             "Hinge and Wasserstein losses compare scores; squeezed into an interval they have hardly a slope "
             "where the discriminator is sure, and a margin of 1 beyond zero is never reached.",
-            "Dense(1) without activation",
+            "Leave the activation of the discriminator's last layer out, as in Dense(1).",
             script.source.places(network.layers[-1].node for network in squashed),
         )
 

@@ -277,7 +277,7 @@ def missing_folders(script: Script) -> Iterator[Finding]:
             f"Files go into {', '.join(names)}, and nothing here creates the folder.",
             script.source.line(paths[0][1]),
             "If it does not exist, the first save ends the training.",
-            "\n".join(f'os.makedirs("{name}", exist_ok=True)' for name in names),
+            "\n".join(["import os", *(f'os.makedirs("{name}", exist_ok=True)' for name in names)]),
             script.source.places(node for _, node in paths),
         )
 

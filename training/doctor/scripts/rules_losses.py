@@ -9,6 +9,11 @@ from training.doctor.scripts.script import Call, Script
 
 FROM_LOGITS = {"BinaryCrossentropy": 0, "binary_crossentropy": 2}
 """Where Keras' cross-entropies take from_logits by position."""
+LOGITS = (
+    "Leave the activation of the discriminator's last layer out, as in Dense(1), and\n"
+    "loss=tf.keras.losses.BinaryCrossentropy(from_logits=True)"
+)
+WITH_LOGITS = "sigmoid_cross_entropy_with_logits"
 SQUARED_ERRORS = {"mse", "mean_squared_error", "meansquarederror"}
 
 
@@ -24,8 +29,9 @@ def squashed_before_loss(script: Script) -> Iterator[Finding]:
             "The discriminator ends in a sigmoid, and the cross-entropy is taken of probabilities.",
             f"{script.source.line(squashed[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
             f"({script.source.place(losses[0][0])})",
-            "Keras clips probabilities at 1e-7, where the gradient is exactly zero; a logit's never is.",
-            "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
+            "A probability near 0 or 1 is clipped at 1e-7, and there its gradient is exactly zero; a logit's "
+            "never is. Keras computes with the logit only where it can see the sigmoid layer behind it.",
+            LOGITS,
             script.source.places(network.layers[-1].node for network in squashed),
         )
 
@@ -41,21 +47,31 @@ def logits_mismatch(script: Script) -> Iterator[Finding]:
             "A logit below 0 or above 1 is clipped to a probability, and there the gradient is exactly zero."
         )
     elif outputs == {"sigmoid"} and logits == {True}:
-        what = "The discriminator ends in a sigmoid, and the loss applies another one."
-        why = "Between 0 and 1 a second sigmoid only reaches 0.50 to 0.73: the loss cannot fall below 0.5."
+        what = "The discriminator ends in a sigmoid, and the loss takes what comes for logits."
+        why = (
+            "A second sigmoid, of numbers between 0 and 1, only reaches 0.50 to 0.73: the loss cannot fall "
+            "below 0.5. Keras' own losses go back to the logit, with a warning, but only where they can see "
+            "the sigmoid layer, not behind a reshape or in mixed precision."
+        )
     else:
         return
+    seen = outputs == {"sigmoid"} and not any(is_of_tensorflow(script, node) for node, _ in losses)
     yield Finding(
         "C5",
         "logits mismatch",
-        Severity.CRITICAL,
+        Severity.WARNING if seen else Severity.CRITICAL,
         what,
         f"{script.source.line(losses[0][0])} beside "
         f"{script.source.line(script.discriminators[0].layers[-1].node)}",
         why,
-        "Dense(1) without activation, and\nloss=tf.keras.losses.BinaryCrossentropy(from_logits=True)",
+        LOGITS,
         script.source.places(node for node, _ in losses),
     )
+
+
+def is_of_tensorflow(script: Script, loss: ast.expr) -> bool:
+    """Is this TensorFlow's own cross-entropy, which takes numbers as they come?"""
+    return isinstance(loss, ast.Call) and script.reader.kind(loss.func) == WITH_LOGITS
 
 
 def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
@@ -67,7 +83,7 @@ def cross_entropies(script: Script) -> list[tuple[ast.expr, object]]:
         if position is not None and not metric:
             given = call.argument("from_logits", position)
             found.append((call.node, script.constant(given) if given else False))
-        elif call.name == "sigmoid_cross_entropy_with_logits":
+        elif call.name == WITH_LOGITS:
             found.append((call.node, True))
         elif call.name == "compile":
             loss = call.argument("loss")
@@ -96,9 +112,14 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
             f"({script.source.place(measured[0].node)})",
             "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near "
             "50 % hides a discriminator that is always right.",
-            measured_by(boundary(script, measured[0])),
+            measured_by(0.5 if squashes(script) else boundary(script, measured[0])),
             script.source.places(smooth),
         )
+
+
+def squashes(script: Script) -> bool:
+    """Does a discriminator answer in probabilities?"""
+    return any(network.output == "sigmoid" for network in script.discriminators)
 
 
 def measured_by(edge: float) -> str:

@@ -25,8 +25,8 @@ def uneven_kernels(script: Script) -> Iterator[Finding]:
             "Transposed convolutions have kernels whose size is not a multiple of their stride.",
             script.source.line(layers[0].node),
             "Some pixels get more contributions than their neighbours, which shows as a checkerboard.",
-            "Conv2DTranspose(filters, (4, 4), strides=(2, 2), padding='same', ...)\n"
-            "or UpSampling2D() followed by Conv2D(filters, (3, 3), padding='same', ...)",
+            "Conv2DTranspose(filters, (4, 4), strides=(2, 2), padding='same')\n"
+            "or UpSampling2D() followed by Conv2D(filters, (3, 3), padding='same')",
             script.source.places(layer.node for layer in layers),
         )
 

@@ -121,7 +121,10 @@ def mixed_batch(script: Script) -> Iterator[Finding]:
             f"({script.source.place(norms[0].node)})",
             "Its statistics are then those of a mixture that the generator's step never shows it.",
             "real_logits = discriminator(real_images, training=True)\n"
-            "fake_logits = discriminator(fake_images, training=True)",
+            "fake_logits = discriminator(fake_images, training=True)"
+            if script.taped
+            else "discriminator.train_on_batch(real_images, real_labels)\n"
+            "discriminator.train_on_batch(fake_images, fake_labels)",
             script.source.places(mixed),
         )
 

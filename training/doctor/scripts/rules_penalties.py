@@ -6,6 +6,16 @@ from collections.abc import Iterator
 from training.doctor.finding import Finding, Severity
 from training.doctor.scripts.script import Script
 
+R1 = """\
+Augment reals and fakes alike, in both steps, and add R1 on the reals, inside the tape of the discriminator's:
+real_images = tf.cast(real_images, tf.float32)
+with tf.GradientTape() as inner:
+    inner.watch(real_images)
+    real_logits = discriminator(real_images, training=True)
+slope = inner.gradient(real_logits, real_images)
+d_loss += 5.0 * tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))"""
+WITHOUT_TAPE = "train_on_batch has no such tape: --fix writes a step of its own where it can"
+
 
 def unregularised(script: Script) -> Iterator[Finding]:
     """C10: Mescheder 2018, "Which training methods for GANs do actually converge?"."""
@@ -20,13 +30,7 @@ def unregularised(script: Script) -> Iterator[Finding]:
         "none of them in this file",
         "On few or similar pictures the discriminator can always tell reals from fakes, and what the "
         "generator then learns from it is noise.",
-        "R1, on the reals, in the discriminator's step:\n"
-        "with tf.GradientTape() as inner:\n"
-        "    inner.watch(real_images)\n"
-        "    real_logits = discriminator(real_images, training=True)\n"
-        "slope = inner.gradient(real_logits, real_images)\n"
-        "d_loss += 5.0 * tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))\n"
-        "and the same random augmentation for reals and fakes, in both steps",
+        R1 if script.taped else f"{R1}\n{WITHOUT_TAPE}",
         script.source.places([where]),
     )
 

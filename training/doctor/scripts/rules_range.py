@@ -23,10 +23,17 @@ LOADERS = {
 OTHER_WAYS = ("normaliz", "normalis", "preprocess", "rescale", "scale_", "to_float", "convert_image_dtype")
 LAYERS = {"batchnormalization", "layernormalization", "groupnormalization", "spectralnormalization"}
 RANGES = {"tanh": "[-1, 1]", "sigmoid": "[0, 1]"}
-REMEDIES = {
-    "tanh": 'images = images.astype("float32") / 127.5 - 1.0  # uint8 to [-1, 1]',
-    "sigmoid": 'images = images.astype("float32") / 255.0  # uint8 to [0, 1]',
+ARRAYS = {"imread", "load_data", "load_img"}
+"""Those of the loaders that give NumPy arrays, or what becomes one."""
+MADE = {
+    "tanh": "{floats} / 127.5 - 1.0  # uint8 to [-1, 1]",
+    "sigmoid": "{floats} / 255.0  # uint8 to [0, 1]",
 }
+BROUGHT = {
+    "tanh": "images = 2.0 * images - 1.0  # from [0, 1] to [-1, 1]",
+    "sigmoid": "images = (images + 1.0) / 2.0  # from [-1, 1] to [0, 1]",
+}
+"""Lines that scale pictures for a generator's output: from bytes, and from the other one's range."""
 
 
 def unscaled_images(script: Script) -> Iterator[Finding]:
@@ -45,7 +52,7 @@ def unscaled_images(script: Script) -> Iterator[Finding]:
             f"This file does not show how real pictures are scaled; the generator draws in {made}.",
             script.source.line(drawn),
             "In any other range the discriminator knows reals by their mean alone, from the first step on.",
-            REMEDIES[output],
+            scaling(output, ARRAYS),
             script.source.place(drawn),
         )
     elif real != made:
@@ -57,9 +64,20 @@ def unscaled_images(script: Script) -> Iterator[Finding]:
             f"{script.source.line(shown)} beside {script.source.line(drawn)} ({script.source.place(drawn)})",
             "The discriminator knows reals by their mean alone, from the first step on, and the generator "
             "learns nothing.",
-            REMEDIES[output],
+            scaling(output, loaders(script)) if real == "[0, 255]" else BROUGHT[output],
             script.source.place(shown),
         )
+
+
+def scaling(output: str, loaded: set[str]) -> str:
+    """Return the line that scales bytes, as these loaders give them, for a generator's output."""
+    floats = 'images.astype("float32")' if loaded <= ARRAYS else "tf.cast(images, tf.float32)"
+    return f"images = {MADE[output].format(floats=floats)}"
+
+
+def loaders(script: Script) -> set[str]:
+    """Name the functions that a script loads its pictures with."""
+    return {call.name for call in script.calls if call.name in LOADERS}
 
 
 def real_range(script: Script) -> tuple[str | None, ast.AST]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.trouble import NothingToJudge
+from training.trouble import NothingToJudge, refusal
 
 FOREIGN_CELLS = ("%%bash", "%%html", "%%javascript", "%%latex", "%%sh", "%%svg", "%%writefile", "%%script")
 MAGIC = re.compile(r"(%%?|!!?\s*|\?\??)[A-Za-z./{]")
@@ -19,7 +19,7 @@ ASSIGNED = re.compile(r"^([\w\s.,\[\]]+=\s*)(%[A-Za-z]{2}.*|!\s*[\w./{].*)")  # 
 
 
 class BadScript(NothingToJudge):
-    """The file is no Python that can be read."""
+    """The file is not Python that can be read."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read(path: Path) -> Source:
         message = f"{path} does not parse: {error.msg}, {where}. Mend it first: python cannot run it either."
         raise BadScript(message) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise BadScript(f"{path} is no Python source: {error}.") from error
+        raise BadScript(not_python(path, error)) from error
 
 
 def read_text(path: Path) -> str:
@@ -85,9 +85,14 @@ def read_text(path: Path) -> str:
         with tokenize.open(path) as file:
             return file.read()
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise BadScript(f"{path} is no Python source: {error}.") from error
+        raise BadScript(not_python(path, error)) from error
     except OSError as error:
-        raise BadScript(f"{path} cannot be read: {error.strerror}.") from error
+        raise BadScript(refusal(error, f"{path} cannot be read")) from error
+
+
+def not_python(path: Path, error: Exception) -> str:
+    """Say that a file is not Python, and what would be."""
+    return f"{path} is not Python source text: {error}. Name a .py file that python can run, saved as UTF-8."
 
 
 def read_notebook(path: Path) -> tuple[str, list[tuple[int, int]]]:
@@ -97,7 +102,10 @@ def read_notebook(path: Path) -> tuple[str, list[tuple[int, int]]]:
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadScript(f"{path} is no notebook: it should be JSON with a list of cells.") from error
+        raise BadScript(
+            f"{path} is not a notebook: it should be JSON with a list of cells. Save it again from Jupyter, "
+            "or export it as a .py file."
+        ) from error
     lines: list[str] = []
     starts: list[tuple[int, int]] = []
     for number, source in enumerate(sources, 1):
