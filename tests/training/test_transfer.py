@@ -81,14 +81,17 @@ def test_only_a_run_whose_generator_was_trained_whole_averages_without_a_ramp(ti
 def test_the_best_of_a_run_and_the_newest_of_a_store_are_the_start(tiny_run, trained, tmp_path):
     config = configure("smoke", 56, 40)
     best, newer = Networks.build(config), Networks.build(config)
+    for weight in newer.average.trainable_weights:  # networks of one seed begin alike
+        weight.assign(2 * weight + 1)
     run = Run.create(tmp_path / "run", config, Source(str(tmp_path), ""))
     for step, networks in ((1, best), (2, newer)):
         progress = replace(Progress.at_start(config), step=step, best_step=1)
         run.save_checkpoint(progress, dict(networks.parts()))
     assert equal(best.average, weights_of(run.folder, config).average)
     store = shutil.copytree(tiny_run.store, tmp_path / "store")
+    shutil.copytree(store / "generator" / str(tiny_run.version), store / "generator" / "9")
+    (store / "discriminator" / "9").mkdir()  # nothing could be read from it
     for model in ("generator", "discriminator"):
-        shutil.copytree(store / model / str(tiny_run.version), store / model / "9")
         (store / model / "old").mkdir()
     keep_trained(newer.average, store / "generator" / "9")
     assert equal(trained.average, weights_of(store, config).average)
@@ -197,6 +200,12 @@ def test_layers_keep_their_order_beyond_the_ninth():
 def test_weights_of_another_shape_are_refused_with_the_way_out(tiny_run, origin, size, changes):
     with pytest.raises(BadOrigin, match="Take the same --preset and --labels"):
         weights_of(getattr(tiny_run, origin), configure("smoke", *size, **changes))
+
+
+def test_weights_that_this_run_has_no_place_for_are_refused(tiny_run, tmp_path):
+    run, _ = begun(tmp_path / "run", tiny_run.data, loss="hinge", spectral_norm=True, r1=0.0)
+    with pytest.raises(BadOrigin, match=r"here it is missing\. Take the same --preset"):
+        weights_of(run.folder, configure("smoke", 56, 40, loss="hinge", r1=0.0))
 
 
 def test_a_start_from_nothing_is_refused_and_leaves_no_run_behind(tiny_run, tmp_path):
