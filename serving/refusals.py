@@ -27,6 +27,7 @@ from serving.backend import (
 )
 from serving.bodies import Fault, Problem
 from serving.contract import MAX_ROWS
+from serving.exchange import CLIENT_GONE
 from serving.methods import allowed, asks_of_all
 from serving.problems import Kind
 
@@ -171,5 +172,5 @@ async def respond(request: Request, error: Exception) -> Response:
         case HTTPException():
             refusal = from_http(error)
         case _:  # ClientDisconnect: nobody reads this
-            return Response(status_code=499)
+            return Response(status_code=CLIENT_GONE)
     return answer(refusal, request.state.request_id)
