@@ -93,8 +93,8 @@ def no_numbers(log: Log, remarks: list[str]) -> str:
     """Say that nothing can be examined."""
     what = f"{log.path} was read as {log.kind} and holds no numbers."
     advice = (
-        "Name the file that the training writes its losses into; if it has just begun, ask again after its "
-        "first lines."
+        "Name the file that the losses are written to; if the run has just begun, ask again after its first "
+        "lines."
     )
     return " ".join([what, *remarks, advice])
 
