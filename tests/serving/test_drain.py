@@ -138,10 +138,12 @@ def test_a_process_that_cannot_go_on_ends_without_being_asked():
     settings = Settings()
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(configure(app, settings), app.state.life, settings.drain_delay)
+    of_this_process = sys.getswitchinterval()
     serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     serving.start()
     while not server.started:
         time.sleep(0.01)
     app.state.life.fail()
     serving.join(timeout=10)
+    sys.setswitchinterval(of_this_process)
     assert not serving.is_alive()

@@ -32,12 +32,16 @@ class Ear:
     def ended(self, exchange: Exchange) -> None:
         self.heard.append(exchange)
 
-    def next(self) -> Exchange:
-        """Wait for the next request to end: its answer is with the client a moment before."""
+    def ends(self, count: int) -> list[Exchange]:
+        """Wait for so many requests to end: their answers are with the client a moment before."""
         patience = time.monotonic() + 10
-        while not self.heard and time.monotonic() < patience:
+        while len(self.heard) < count and time.monotonic() < patience:
             time.sleep(0.005)
-        return self.heard.pop(0)
+        return self.heard
+
+    def next(self) -> Exchange:
+        """Wait for the next request to end."""
+        return self.ends(1).pop(0)
 
 
 @pytest.fixture(scope="module")

@@ -61,8 +61,8 @@ class Listener(Ear):
         self.ids: list[str] = []
 
     def ended(self, exchange: Exchange) -> None:
-        super().ended(exchange)
         self.ids.append(get_contextvars()["request_id"])
+        super().ended(exchange)
 
 
 @dataclass
@@ -148,7 +148,7 @@ def test_the_answer_is_the_one_that_the_application_gives(full: House, sent: byt
         inner_status, inner_fields, inner_problem = answer_on(behind)
         assert len(inside.passage.paths) == 1
         assert not full.passage.paths
-        (heard,), (inner_heard,) = full.ear.heard, inside.ear.heard
+        (heard,), (inner_heard,) = full.ear.ends(1), inside.ear.ends(1)
     assert status == inner_status == b"HTTP/1.1 503 Service Unavailable\r\n"
     assert problem["instance"] == fields["x-request-id"]
     assert (b"X-Request-ID: mine" in sent) == (problem["instance"] == "mine")
@@ -231,7 +231,7 @@ def test_what_comes_in_pieces_is_answered_by_the_application(full: House, pieces
             assert answer_on(line)[0].startswith(b"HTTP/1.1 503")
         line.sendall(WHOLE)
         assert answer_on(line)[0].startswith(b"HTTP/1.1 503")
-    assert len(full.ear.heard) == full.ear.begun == asked + 1
+    assert len(full.ear.ends(asked + 1)) == full.ear.begun == asked + 1
     assert {heard.received for heard in full.ear.heard} == {len(BODY)}
 
 
@@ -324,7 +324,7 @@ def test_who_speaks_through_a_trusted_proxy_is_known_by_its_own_address():
         assert answer_on(line)[0].startswith(b"HTTP/1.1 503")
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         line.recv(65536)
-    assert found.ear.heard[0].client == "192.0.2.7"
+    assert found.ear.ends(1)[0].client == "192.0.2.7"
 
 
 def test_a_body_that_may_not_be_so_large_is_refused_for_that():
