@@ -147,6 +147,7 @@ def train(
     from training import train as trainer
     from training.config import BadConfig
     from training.judge import Judge
+    from training.run import going_on
 
     def judge_of(cards: "Dataset") -> Judge:
         return Judge(cards, folder=data)
@@ -178,7 +179,7 @@ def train(
     else:
         raise BadConfig(
             "A resumed run keeps its configuration; with --resume only --images may change, and --doctor and "
-            f"--without. Leave out the rest: holofoil train {shlex.join([str(data), str(run)])} --resume"
+            f"--without. Leave out the rest: {going_on(str(data), run)}"
         )
 
 

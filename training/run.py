@@ -172,7 +172,7 @@ class Run:
     @property
     def to_go_on(self) -> str:
         """The command that goes on with this run."""
-        return f"holofoil train {shlex.quote(self.data.folder)} {shlex.quote(str(self.folder))} --resume"
+        return going_on(self.data.folder, self.folder)
 
     @property
     def to_use(self) -> str:
@@ -285,10 +285,14 @@ class Run:
         progress = self.checkpoints.load(which, **networks.parts())
         if progress is None:
             raise BadRun(
-                f"{self.folder} has no checkpoint yet. Train it for longer: "
-                f"holofoil train DATA {shlex.quote(str(self.folder))} --resume"
+                f"{self.folder} has no checkpoint yet. Train it for longer: {going_on('DATA', self.folder)}"
             )
         return progress.step * self.config.batch
+
+
+def going_on(data: str, folder: Path) -> str:
+    """Return the command that goes on with the run in a folder, trained on this dataset."""
+    return shlex.join(["holofoil", "train", data, str(folder), "--resume"])
 
 
 def refuse_taken(folder: Path) -> None:
@@ -297,8 +301,7 @@ def refuse_taken(folder: Path) -> None:
         raise BadRun(f"{folder} is a file. Name a folder for the run.")
     if (folder / "config.json").exists():
         raise BadRun(
-            f"{folder} holds a run already. Name another folder, or go on with it: "
-            f"holofoil train DATA {shlex.quote(str(folder))} --resume"
+            f"{folder} holds a run already. Name another folder, or go on with it: {going_on('DATA', folder)}"
         )
 
 

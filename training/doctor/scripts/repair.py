@@ -17,8 +17,8 @@ from training.doctor.scripts.rules_losses import (
     logits_mismatch,
     measures_accuracy,
     smoothed_accuracy,
+    squashed,
     squashed_before_loss,
-    squashes,
 )
 from training.doctor.scripts.rules_names import moved_imports, slip_of, undefined
 from training.doctor.scripts.rules_networks import is_uneven, without_bias
@@ -92,12 +92,7 @@ def sigmoids(script: Script, text: Text) -> list[Edit] | None:
     ends = [network.layers[-1] for network in script.discriminators if network.layers]
     dropped = [edit for layer in ends for edit in linear(layer, text)]
     # Where a sigmoid stands elsewhere half a change would be worse than none.
-    return dropped if len(dropped) >= sum(squashed(script)) else None
-
-
-def squashed(script: Script) -> list[bool]:
-    """Tell of each discriminator whether it answers in probabilities."""
-    return [network.output == "sigmoid" for network in script.discriminators]
+    return dropped if len(dropped) >= len(squashed(script)) else None
 
 
 def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
@@ -110,7 +105,7 @@ def accuracies(script: Script, text: Text, to_logits: bool) -> Iterator[Edit]:
     ]
     if smooth and training_of(script) is None:
         first, _ = measured[0]
-        edge = 0.5 if squashes(script) and not to_logits else boundary(script, first)
+        edge = 0.5 if squashed(script) and not to_logits else boundary(script, first)
         yield text.before(top_statement(script, first.node), HARD_ACCURACY.format(edge=edge))
         for _, metrics in measured:
             yield text.put(metrics, "[hard_accuracy]")

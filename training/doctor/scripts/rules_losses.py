@@ -4,7 +4,7 @@ import ast
 from collections.abc import Container, Iterator
 
 from training.doctor.finding import Finding, Severity
-from training.doctor.scripts.networks import Role
+from training.doctor.scripts.networks import Network, Role
 from training.doctor.scripts.script import Call, Script
 
 FROM_LOGITS = {"BinaryCrossentropy": 0, "binary_crossentropy": 2}
@@ -20,19 +20,19 @@ SQUARED_ERRORS = {"mse", "mean_squared_error", "meansquarederror"}
 def squashed_before_loss(script: Script) -> Iterator[Finding]:
     """C4: a sigmoid in front of a cross-entropy that wants probabilities."""
     losses = cross_entropies(script)
-    squashed = [network for network in script.discriminators if network.output == "sigmoid"]
-    if squashed and losses and not any(logits for _, logits in losses):
+    answers = squashed(script)
+    if answers and losses and not any(logits for _, logits in losses):
         yield Finding(
             "C4",
             "sigmoid before cross-entropy",
             Severity.WARNING,
             "The discriminator ends in a sigmoid, and the cross-entropy is taken of probabilities.",
-            f"{script.source.line(squashed[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
+            f"{script.source.line(answers[0].layers[-1].node)} and {script.source.line(losses[0][0])} "
             f"({script.source.place(losses[0][0])})",
             "A probability near 0 or 1 is clipped at 1e-7, and there its gradient is exactly zero; a logit's "
             "never is. Keras computes with the logit only where it can see the sigmoid layer behind it.",
             LOGITS,
-            script.source.places(network.layers[-1].node for network in squashed),
+            script.source.places(network.layers[-1].node for network in answers),
         )
 
 
@@ -112,14 +112,14 @@ def smoothed_accuracy(script: Script) -> Iterator[Finding]:
             f"({script.source.place(measured[0].node)})",
             "Keras compares the label with 0 or 1 exactly: a label of 0.9 is never right, and accuracy near "
             "50 % hides a discriminator that is always right.",
-            measured_by(0.5 if squashes(script) else boundary(script, measured[0])),
+            measured_by(0.5 if squashed(script) else boundary(script, measured[0])),
             script.source.places(smooth),
         )
 
 
-def squashes(script: Script) -> bool:
-    """Does a discriminator answer in probabilities?"""
-    return any(network.output == "sigmoid" for network in script.discriminators)
+def squashed(script: Script) -> list[Network]:
+    """Return the discriminators that answer in probabilities."""
+    return [network for network in script.discriminators if network.output == "sigmoid"]
 
 
 def measured_by(edge: float) -> str:
